@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the commands share. */
+#ifndef KCOLO_CMD_H
+#define KCOLO_CMD_H
+
+#include "field.h"
+#include "kcolo.h"
+
+extern const struct field flow_fields[];
+
+/* "pair NAME:" in front of a record's text. */
+void text_pair_head(const json_t *record);
+
+/* The counters of a record in "stats", in lines of several or one a line. */
+void text_stats_block(const json_t *record);
+void text_stats_list(const json_t *record);
+
+/*
+ * The counters of the pair called @name, or of all, as an object for each
+ * pair under the pair's name. Returns RC_OK or RC_KERNEL.
+ */
+int stats_read(const char *name, json_t *pairs);
+
+#endif
