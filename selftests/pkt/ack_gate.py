@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: GPL-2.0
+"""R1 (b), R2, R15: no ack leaves that the secondary has not reached."""
+
+import packet
+from harness import Sent, case, check, equal
+
+
+@case()
+def r1_ack_ahead_is_held(f):
+    """Equal bytes, but the primary acks data that the secondary has not got: held, no miscompare (peers B3, B4)."""
+    c = f.open()
+    c.client('PA', 100)
+    p = c.pvm('PA', 50)
+    c.svm('PA', 50, ack=0)
+    f.held(1)
+    f.expect_no_event()
+    f.wait_stats(queued=0, miscompares=0, requests=0)
+    c.svm('A', ack=99)
+    f.held(1)
+    c.svm('A', ack=100)
+    c.out(p)
+
+
+@case()
+def r1_bytes_ahead_are_held(f):
+    """The other half of the rule: the ack is good, the bytes are not there yet."""
+    c = f.open()
+    c.client('PA', 100)
+    p = c.pvm('PA', 50)
+    c.svm('A')
+    f.held(1)
+    c.svm('PA', 50)
+    c.out(p)
+
+
+@case(each={'wrap': -60, 'wrap_after': -101, 'zero': -1, 'half': 2**31 - 50})
+def r1_gate_across_the_wrap(f, cisn):
+    """QEMU's gate opens at each 4 GiB (peers B2)."""
+    c = f.open(cisn=cisn)
+    c.client('PA', 100)
+    p = c.pvm('PA', 50)
+    c.svm('PA', 50, ack=0)
+    f.held(1)
+    c.svm('A', ack=59)
+    f.held(1)
+    c.svm('A', ack=100)
+    c.out(p)
+    c.client('A', 5000)
+    p = c.pvm('A')
+    f.held(1)
+    c.svm('A', ack=4999)
+    f.held(1)
+    c.svm('A', ack=5000 + 100)
+    c.out(p)
+
+
+@case()
+def r1_highest_ack_counts_not_the_last(f):
+    """Old acks of the secondary come late (peers B1)."""
+    c = f.open()
+    c.client('PA', 300)
+    c.svm('A', ack=200)
+    c.svm('A', ack=100)
+    c.svm('PA', 10, ack=50)
+    p = c.pvm('PA', 10, ack=200)
+    c.out(p)
+    q = c.pvm('A', ack=300)
+    f.held(1)
+    c.svm('A', ack=300)
+    c.out(q)
+
+
+@case()
+def r1_old_ack_of_the_primary_leaves(f):
+    """An ack that is not the primary's newest leaves as soon as the secondary has reached it."""
+    c = f.open()
+    c.client('PA', 300)
+    p = c.pvm('A', ack=300)
+    q = c.pvm('A', ack=100)
+    f.held(2)
+    c.svm('A', ack=150)
+    c.out(q)
+    f.held(1)
+    c.svm('A', ack=300)
+    c.out(p)
+
+
+@case()
+def r1_ack_of_the_secondary_ahead(f):
+    """min(pack, sack): the secondary being ahead lets nothing wrong out and holds nothing up."""
+    c = f.open()
+    c.client('PA', 300)
+    c.svm('A', ack=300)
+    f.expect_nothing('lan')
+    c.out(c.pvm('A', ack=100))
+    c.out(c.pvm('A', ack=300))
+
+
+@case()
+def r1_rst_without_ack_does_not_lower_the_ack(f):
+    """It has no ack; QEMU reads 0 (peers B1)."""
+    c = f.open()
+    c.client('PA', 100)
+    c.svm('PA', 10, ack=100)
+    c.svm('R', rawack=0)
+    c.out(c.pvm('PA', 10))
+    c.out(c.pvm('R'))
+
+
+@case()
+def r1_rst_with_ack_is_gated(f):
+    c = f.open()
+    c.client('PA', 100)
+    p = c.pvm('RA', ack=100)
+    c.svm('R')
+    f.held(1)
+    c.svm('A', ack=100, at=0)
+    c.out(p)
+
+
+@case()
+def r1_fin_is_gated(f):
+    """The client's FIN counts one in the ack."""
+    c = f.open()
+    c.client('FPA', 100)
+    p = c.pvm('FA')
+    c.svm('FA', ack=100)
+    f.held(1)
+    c.svm('A', ack=101)
+    c.out(p)
+
+
+@case()
+def r1_retransmission_is_gated(f):
+    """Bytes compared long ago, sent again with a newer ack."""
+    c = f.open()
+    c.both('PA', 100)
+    c.client('PA', 50)
+    p = c.pvm('PA', 100, at=0)
+    f.held(1)
+    c.svm('A')
+    c.out(p)
+
+
+@case()
+def r1_syn_ack_is_gated(f):
+    """A SYN-ACK that acks data in the SYN, which the secondary's does not."""
+    c = f.conn()
+    c.client('S', 10)
+    p = c.pvm('SA', ack=10)
+    c.svm('SA', ack=0)
+    f.held(1)
+    c.svm('A', ack=10)
+    c.out(p)
+
+
+@case()
+def r1_upload(f):
+    """An upload in steps: every ack waits for the slower guest."""
+    c = f.open(cisn=-5000)
+    for n in range(10):
+        c.client('A', 1400)
+        if n & 1:
+            p = c.pvm('A')
+            f.wait_stats(held=1)
+            f.expect_nothing('lan', wait=0)
+            c.svm('A')
+            c.out(p)
+        else:
+            c.svm('A')
+            c.out(c.pvm('A'))
+
+
+@case()
+def r1_waits_are_woken_together(f):
+    """One ack of the secondary frees all that waited for it, in the guest's order."""
+    c = f.open()
+    c.client('A', 1000)
+    p = [c.pvm('A', ack=n) for n in (100, 500, 900)]
+    c.svm('PA', 30, ack=0)
+    p.append(c.pvm('PA', 30, ack=900))
+    p.append(c.pvm('A', ack=1000))
+    f.held(5)
+    c.svm('A', ack=950)
+    c.out(*p[:4])
+    f.held(1)
+    c.svm('A', ack=1000)
+    c.out(p[4])
+
+
+@case()
+def r2_pure_ack_waits_for_the_gate(f):
+    c = f.open()
+    c.client('A', 100)
+    p = c.pvm('A')
+    f.held(1)
+    c.svm('A')
+    c.out(p)
+
+
+@case()
+def r2_pure_ack_needs_no_partner(f):
+    """The secondary's ack came with data, or long ago: the primary's leaves at once (peers B14)."""
+    c = f.open()
+    c.client('A', 100)
+    c.svm('PA', 10)
+    c.out(c.pvm('A'))
+    c.out(c.pvm('A'))
+    c.out(c.pvm('PA', 10))
+    c.out(c.pvm('A'))
+    f.wait_stats(queued=0)
+
+
+@case()
+def r2_window_update_leaves_at_once(f):
+    c = f.open()
+    c.request()
+    for win in 100, 0, 65535:
+        c.out(c.pvm('A', win=win))
+
+
+@case(timeout=100, scan=20)
+def r2_lone_ack_of_the_secondary_is_consumed(f):
+    """It is not kept, and never expires into a checkpoint (peers B13)."""
+    c = f.open()
+    c.client('A', 100)
+    for ack in 50, 100, 100, 10:
+        c.svm('A', ack=ack)
+    f.wait_stats(secondary_packets=5, queued=0)
+    f.expect_no_event(0.25)
+    f.expect_nothing('lan')
+    c.out(c.pvm('A'))
+
+
+@case(timeout=100, scan=20)
+def r9_covered_data_of_the_secondary_never_asks(f):
+    c = f.open()
+    c.both('PA', 1000)
+    for n in range(3):
+        c.svm('PA', 1000, at=0)
+    c.svm('PA', 10, at=990)
+    f.wait_stats(queued=0, secondary_covered=4)
+    f.expect_no_event(0.25)
+
+
+@case(timeout=100, scan=20)
+def r1_wait_too_long_asks(f):
+    """A secondary that never acks is not stalled for ever: after the timeout a checkpoint is asked for."""
+    c = f.open()
+    c.client('A', 100)
+    p = c.pvm('A')
+    e = f.expect_event('miscompare', **c.key())
+    equal(e['reason'], 'timeout')
+    f.held(1)
+    f.again(e)
+    f.flush(p)
+
+
+@case()
+def r1_sack_blocks_with_an_ack_that_may_leave(f):
+    """Options in a pure ACK are nobody's business but the client's."""
+    c = f.open()
+    c.client('A', 100)
+    c.svm('A')
+    c.client('A', 100, at=300)
+    base = c.cisn + 1
+    c.svm('A', ack=100)
+    c.out(c.pvm('A', ack=100, opts=packet.options(1, 1, packet.sack((base + 300, base + 400)))))
+
+
+# --- R15 ---
+
+def bare_ack(c, ack, **kw):
+    """What kcolo sends SVM in the client's name."""
+    def good(p):
+        return (p.seq is not None and p.flags == 16 and not p.data and p.sport == c.cport and p.dport == c.gport and
+                p.seq == (c.cisn + 1 + c.c_nxt) & packet.M32 and p.ack == c.stream_seq(ack) and
+                p.raw[:12] == packet.GUEST_MAC + packet.CLIENT_MAC and all(getattr(p, k) == v for k, v in kw.items()))
+    return good
+
+
+@case()
+def r15_syn_ack_repeated(f):
+    """The client's ACK was lost on the mirror; the guest speaks first, and nothing more will come from the client."""
+    c = f.open()
+    for n in range(2):
+        c.svm('SA', at=-1)
+        f.expect('ps', bare_ack(c, 0))
+    f.expect_nothing()
+    f.wait_stats(acks_resent=2)
+    c.both('PA', 100)
+
+
+@case()
+def r15_syn_ack_repeated_in_the_primarys_numbers(f):
+    """As it comes when the secondary host has learnt the offset but SVM has not got the ACK."""
+    c = f.open()
+    c.svm('SA', at=-1, base=c.pisn)
+    f.expect('ps', bare_ack(c, 0))
+    f.expect_nothing()
+
+
+@case()
+def r15_data_repeated(f):
+    c = f.open()
+    ts = packet.options(1, 1, packet.timestamps(1000, 77))
+    c.both('PA', 100)
+    c.both('PA', 100)
+    c.client('A', ack=100)
+    c.client('A', win=1234, opts=ts)
+    c.svm('PA', 100, at=0)
+    p = f.expect('ps', bare_ack(c, 200, win=1234, opts=ts))
+    f.expect_nothing()
+    c.svm('PA', 200, at=0)
+    f.expect('ps', bare_ack(c, 200, win=1234, opts=ts))
+    f.expect_nothing()
+    f.wait_stats(acks_resent=2)
+
+
+@case()
+def r15_fin_repeated(f):
+    c = f.open()
+    c.request()
+    c.both('FA')
+    c.client('A')
+    c.svm('FA', at=0)
+    f.expect('ps', bare_ack(c, 1))
+    f.expect_nothing()
+
+
+@case()
+def r15_not_what_the_client_has_not_acked(f):
+    c = f.open()
+    c.both('PA', 100)
+    c.client('A', ack=50)
+    c.svm('PA', 100, at=0)
+    c.svm('PA', 50, at=50)
+    c.svm('A')
+    f.expect_nothing()
+    c.svm('PA', 50, at=0)
+    f.expect('ps', bare_ack(c, 50))
+    f.wait_stats(acks_resent=1)
+
+
+@case()
+def r15_not_for_new_data(f):
+    c = f.open()
+    for n in range(3):
+        c.both('PA', 100)
+        c.client('A')
+    f.expect_nothing()
+    f.wait_stats(acks_resent=0)
+
+
+@case()
+def r15_across_the_wrap(f):
+    c = f.open(pisn=-51, cisn=-2)
+    c.both('PA', 100)
+    c.client('PA', 10)
+    c.svm('PA', 100, at=0)
+    f.expect('ps', bare_ack(c, 100))
+    p = c.pvm('A')
+    c.svm('A')
+    c.out(p)
+
+
+@case()
+def r15_the_newest_ack_not_the_last(f):
+    """The client's packets may be reordered on their way."""
+    c = f.open()
+    c.both('PA', 100)
+    c.client('A')
+    c.client('A', ack=20)
+    c.svm('PA', 100, at=0)
+    f.expect('ps', bare_ack(c, 100))

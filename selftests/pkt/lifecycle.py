@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is held when something goes away: ports, bridges, namespaces, pairs, modules.
+
+The runner looks at the kernel's log after each case; slab counts are looked at here."""
+
+import os
+import time
+
+import harness
+from harness import LIMIT, case, check, equal, insmod, module_loaded, rmmod, run, until
+
+
+def hold_some(f, n=5):
+    """Packets held in two connections; the secondary's waiting in a third."""
+    c, d, e = f.open(), f.open(), f.open()
+    p = [x.pvm('PA', 100) for x in (c, d) for _ in range(n)]
+    e.svm('PA', 500)
+    f.wait_stats(held=2 * n, queued=1)
+    f.expect_nothing('lan')
+    return p
+
+
+def slabs():
+    """Objects in the module's slab caches."""
+    out = {}
+    try:
+        for line in open('/proc/slabinfo'):
+            if line.startswith('kcolo'):
+                name, active = line.split()[:2]
+                out[name] = int(active)
+    except OSError:
+        pass
+    return out
+
+
+def no_objects():
+    until(lambda: not any(slabs().values()), lambda: 'slab caches empty: %r' % slabs())
+
+
+def unloads(f):
+    """The module goes, and comes again."""
+    f.hang_up()
+    until(lambda: open('/sys/module/kcolo/refcnt').read().strip() == '0', 'no reference to the module', 6 * LIMIT)
+    rmmod()
+    check(not slabs(), 'slab caches are left: %r', slabs())
+    insmod()
+
+
+@case(ip=(4,))
+def l_pair_del_force_with_packets_held(f):
+    hold_some(f)
+    t = time.monotonic()
+    f.cli('pair', 'del', 'p', 'force')
+    check(time.monotonic() - t < 1 * harness.SCALE, 'it took %.2f s', time.monotonic() - t)
+    f.expect_event('pair_del', pair='p')
+    f.expect_nothing('lan')
+    no_objects()
+    # Without a pair the guest talks to the client, and nobody is in between.
+    c = f.conn()
+    c.client('S')
+    c.out(c.pvm('SA'))
+    f.add()
+    f.open().both('PA', 10)
+
+
+@case(ip=(4,))
+def l_rmmod_with_packets_held(f):
+    hold_some(f)
+    f.hang_up()
+    t = time.monotonic()
+    rmmod()
+    check(time.monotonic() - t < 2 * harness.SCALE, 'it took %.2f s', time.monotonic() - t)
+    f.expect_nothing('lan')
+    check(not slabs(), 'slab caches are left: %r', slabs())
+    c = f.conn()
+    c.client('S')
+    c.out(c.pvm('SA'))
+    insmod()
+    f.call_up()
+    f.add()
+    f.open().both('PA', 10)
+
+
+@case(ip=(4,))
+def l_rmmod_br_netfilter_with_packets_held(f):
+    """Nothing pins it, and what we hold would go on into its code."""
+    hold_some(f)
+    rmmod('br_netfilter')
+    f.wait_stats(held=0)
+    f.pump(harness.QUIET)
+    f.ports['lan'].queue.clear()
+    s = f.stats()
+    equal(s['hold'], s['released'] + s['flushed'] + s['dropped_reset'])
+    f.allow.add('flushed')
+    run('modprobe', 'br_netfilter')
+    f.pump(0)
+    f.events.clear()
+    f.spoilt = True
+
+
+@case(ip=(4,))
+def l_vm_port_deleted_with_packets_held(f):
+    hold_some(f)
+    gone(f, 'vm', expect_event=True)
+
+
+@case(ip=(4,))
+def l_peer_port_deleted_with_packets_held(f):
+    hold_some(f)
+    gone(f, 'peer', expect_event=True)
+
+
+@case(ip=(4,))
+def l_bridge_deleted_with_packets_held(f):
+    hold_some(f)
+    gone(f, 'br0')
+
+
+@case(ip=(4,))
+def l_other_bridge_deleted(f):
+    hold_some(f)
+    gone(f, 'brp')
+
+
+def gone(f, dev, expect_event=False):
+    """Delete a device: at once, with a word about it, and with nothing left behind."""
+    t = time.monotonic()
+    run('ip', '-n', f.host, 'link', 'del', 'dev', dev)
+    took = time.monotonic() - t
+    check(took < 1.5 * harness.SCALE, 'deleting %s took %.2f s', dev, took)
+    if expect_event:
+        f.wait_for(lambda: next((e for e in f.events if e.get('cause') == 'port-gone'), None), 'event with port-gone')
+    f.pump(harness.QUIET)
+    if f.exists():
+        s = f.stats()
+        equal(s['hold'], s['released'] + s['flushed'] + s['dropped_reset'] + s['held'])
+        f.cli('pair', 'del', 'p', 'force')
+    no_objects()
+    unloads(f)
+    f.destroy()
+    f.ports = {}
+
+
+@case(ip=(4,))
+def l_vm_port_leaves_the_bridge(f):
+    """Taken out of its bridge and put back, with packets held."""
+    hold_some(f)
+    f.expect_held = f.expect_queued = None
+    f.allow.add('flushed')
+    run('ip', '-n', f.host, 'link', 'set', 'dev', 'vm', 'nomaster')
+    run('ip', '-n', f.host, 'link', 'set', 'dev', 'vm', 'master', 'br0')
+    until(f.forwarding, 'all ports forward')
+    f.pump(harness.QUIET)
+    for p in f.ports.values():
+        p.queue.clear()
+    f.events.clear()
+    if f.exists():
+        f.open().both('PA', 10)
+        f.failover()
+        f.pump(harness.QUIET)
+        f.ports['lan'].queue.clear()
+        equal(f.stats()['held'], 0)
+
+
+@case(ip=(4,))
+def l_bridge_down_and_up(f):
+    hold_some(f)
+    f.expect_held = f.expect_queued = None
+    f.allow.add('flushed')
+    f.set_up(f.host, 'br0', False)
+    f.set_up(f.host, 'br0', True)
+    until(f.forwarding, 'all ports forward')
+    f.pump(harness.QUIET)
+    for p in f.ports.values():
+        p.queue.clear()
+    f.events.clear()
+    f.open().both('PA', 10)
+    f.failover()
+    f.pump(harness.QUIET)
+    f.ports['lan'].queue.clear()
+    equal(f.stats()['held'], 0)
+
+
+@case(ip=(4,))
+def l_namespace_deleted_with_packets_held(f):
+    hold_some(f)
+    f.hang_up()
+    for p in f.ports.values():
+        p.close()
+    f.ports = {}
+    run('ip', 'netns', 'del', f.host)
+    until(lambda: not any(slabs().values()), lambda: 'slab caches empty: %r' % slabs(), 6 * LIMIT)
+    unloads(f)
+    f.destroy()
+
+
+@case(ip=(4,), timeout=40, scan=10)
+def l_peer_port_down(f):
+    """The link to the secondary is cut: a request, no answer, bypass; all that was held leaves."""
+    c = f.open()
+    p = [c.pvm('PA', 100) for n in range(3)]
+    f.held(3)
+    f.set_up(f.host, 'peer', False)
+    try:
+        c.out(*p)
+        equal(f.state(), 'bypass')
+        c.out(c.pvm('PA', 10))
+    finally:
+        f.set_up(f.host, 'peer', True)
+        until(f.forwarding, 'all ports forward')
+        f.pump(0)
+        f.events.clear()
+
+
+@case(ip=(4,), pair=False)
+def l_insmod_rmmod_100_times(f):
+    f.hang_up()
+    for n in range(100):
+        rmmod()
+        check(not slabs(), 'slab caches are left: %r', slabs())
+        insmod()
+
+
+@case(ip=(4,))
+def l_pairs_come_and_go_under_traffic(f):
+    """Ten times a pair with packets held is deleted, every other time with the module."""
+    for n in range(10):
+        c, d = f.open(), f.open()
+        p = [x.pvm('PA', 100) for x in (c, d) for _ in range(5)]
+        c.svm('PA', 450)
+        c.out(*p[:4])
+        d.svm('PA', b'?' * 100)
+        f.wait_stats(held=6)
+        if n & 1:
+            f.hang_up()
+            rmmod()
+            insmod()
+            f.call_up()
+        else:
+            f.cli('pair', 'del', 'p', 'force')
+        f.add()
+        f.pump(0)
+        f.events.clear()
+    f.expect_nothing('lan')
+
+
+@case(ip=(4,), pair=False)
+def l_no_hooks_before_the_first_pair(f):
+    """Other people's packets are not tracked because the module is there."""
+    with harness.netns(f.host):
+        def count():
+            return int(open('/proc/sys/net/netfilter/nf_conntrack_count').read())
+        before = count()
+        c = f.conn()
+        c.client('S')
+        c.out(c.pvm('SA'))
+        c.client('A')
+        equal(count(), before, 'tracked connections')
+
+
+@case('secondary', ip=(4,))
+def s5_module_stays_while_connections_are_translated(f):
+    """Their numbers would change under them: rmmod is refused, and says so by its exit status."""
+    c = f.open()
+    c.talk()
+    p = rmmod(ok=False)
+    check(p.returncode != 0 and module_loaded(), 'the module went')
+    c.talk()
+    f.cli('pair', 'del', 'p', 'force')
+    unloads(f)
+    f.call_up()
+    f.add()
+
+
+@case('secondary', ip=(4,))
+def l_secondary_ports_go_away(f):
+    """With frames waiting in a checkpoint."""
+    c = f.open()
+    f.begin()
+    for n in range(5):
+        c.mirror('PA', 10, deliver=False)
+    f.wait_stats(waited=5)
+    gone(f, 'vm', expect_event=True)
+
+
+@case('secondary', ip=(4,))
+def l_secondary_pair_del_in_a_checkpoint(f):
+    c = f.open()
+    f.begin()
+    for n in range(5):
+        c.mirror('PA', 10, deliver=False)
+    f.cli('pair', 'del', 'p', 'force')
+    f.pump(harness.QUIET)
+    f.ports['sv'].queue.clear()
+    no_objects()
+    unloads(f)
+    f.call_up()
+    f.add()
+
+
+@case('secondary', ip=(4,))
+def l_secondary_namespace_deleted(f):
+    c = f.open()
+    c.talk()
+    f.begin()
+    c.mirror('PA', 10, deliver=False)
+    f.hang_up()
+    for p in f.ports.values():
+        p.close()
+    f.ports = {}
+    run('ip', 'netns', 'del', f.host)
+    until(lambda: not any(slabs().values()), lambda: 'slab caches empty: %r' % slabs(), 6 * LIMIT)
+    unloads(f)
+    f.destroy()
+
+
+@case('secondary', ip=(4,))
+def l_secondary_rmmod_br_netfilter(f):
+    c = f.open()
+    f.begin()
+    for n in range(5):
+        c.mirror('PA', 10, deliver=False)
+    f.wait_stats(waited=5)
+    rmmod('br_netfilter')
+    f.pump(harness.QUIET)
+    run('modprobe', 'br_netfilter')
+    for p in f.ports.values():
+        p.queue.clear()
+    f.allow |= {'wait_flushed'}
+    f.events.clear()
+    f.abort()
+    f.spoilt = True
