@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# e2e_checkpoint.sh - checkpoints after which the secondary's kernel really holds the primary's connections.
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+topo_up
+timestamps_off
+pair_up
+server pv
+server sv
+c=(replica client)
+n=0
+
+# commit [NAME]: one more epoch
+commit() {
+	n=$((n + 1))
+	checkpoint_real $n
+}
+
+start_clients() {
+	local v
+	for v in 4 6; do
+		bg "get$v" cl "${c[@]}" "${GUEST[$v]}" 7000 get "$1" --rate "$2"
+		bg "put$v" cl "${c[@]}" "${GUEST[$v]}" 7000 put "$1" --rate "$2"
+		bg "idle$v" cl "${c[@]}" "${GUEST[$v]}" 7000 echo 40 "$3"
+	done
+	wait_for 5 sh -c "[ \$(ss -N cl -Htn state established | wc -l) = 6 ]"
+}
+
+ends() {
+	reap "$1" || { cat "$TMP/$1.out"; return 1; }
+}
+
+end_clients() {
+	local name
+	for name in get put idle; do
+		for v in 4 6; do
+			check "$* IPv$v: $name ends with the right bytes" ends $name$v
+			note "$(cat "$TMP/$name$v.out")"
+		done
+	done
+}
+
+# The connections of the clients, with the offset that the secondary host gives them.
+offsets() {
+	kcolo -n sh -j flow show pair "$PAIR" | tr '{' '\n' | json_all offset
+}
+
+json_all() {
+	sed -nE "s/.*\"$1\": ?([0-9]+).*/\1/p"
+}
+
+all_zero() {
+	offsets
+	! offsets | grep -qvx 0
+}
+
+translated() {
+	[ "$(offsets | grep -cvx 0)" = "$1" ]
+}
+
+# ---- one
+start_clients 12M 4M 70
+check "W4 the connections are translated" wait_for 5 translated 6
+check "C1 C2 begin, copy, commit" commit
+check "C2 the offset is 0 afterwards" all_zero
+check "C2 both sides are in epoch 1" test "$(pair_field ph epoch)$(pair_field sh epoch)" = 11
+check "C2 the pair runs" in_state ph running
+end_clients "C2"
+check "W4 a new connection after the commit" at cl "${c[@]}" "${GUEST[4]}" 7000 get 1M
+bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 3 200
+check "W4 a new connection is translated again" wait_for 2 translated 1
+check "W4 and gets the right bytes" ends late
+
+# ---- given up
+start_clients 12M 4M 70
+wait_for 5 translated 6
+check "C3 begin, abort" checkpoint_abort
+check "C3 the old offsets stay" translated 6
+end_clients "C3"
+
+# ---- twenty in a row
+start_clients 40M 4M 200
+for i in {1..20}; do
+	commit || { not_ok "C2 twenty in a row: number $i"; break; }
+	sleep 0.1
+done
+check "C2 twenty commits in a row under load" test "$(pair_field ph epoch)" = $n
+check "C2 the same epoch on both sides" test "$(pair_field sh epoch)" = $n
+end_clients "C2 twenty in a row"
+
+# ---- the copy is what goes on
+start_clients 12M 4M 70
+sleep 0.5
+check "C2 a commit before the failover" commit
+sleep 0.5
+cut_primary
+kcolo -n sh pair failover "$PAIR"
+check "F1 takeover" takeover
+end_clients "C2 F1 failover after a checkpoint"
+check "C2 no reset reached a client" test "$(client_saw resets)" = 0
+check "counters balance" balanced
+check "no difference was found" test "$(ctr ph miscompares)" = 0
+finish

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# e2e_mirror_loss.sh - the mirror loses exactly one frame that nobody would send again by himself (R15).
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+topo_up
+pair_up
+for ns in pv sv; do bg server.$ns $ns replica server --port 7001 --banner --ctl "$TMP/ctl.$ns"; done
+wait_for 5 ctl sv stat
+
+# lose COUNT EXPRESSION...: drop the first frames like that which come in from the mirror.
+lose() {
+	at sh nft -f - <<-END
+		add table netdev mirror
+		delete table netdev mirror
+		table netdev mirror {
+			counter lost { }
+			chain in {
+				type filter hook ingress device peer priority 0;
+				tcp dport 7001 ${@:2} limit rate 1/hour burst $1 packets counter name lost drop
+			}
+		}
+	END
+}
+
+lost() {
+	at sh nft list counter netdev mirror lost | grep -q "packets $1 "
+}
+
+bare='tcp flags & (fin | syn | rst | psh | ack) == ack'
+client() {
+	at cl timeout 30 replica client "${GUEST[$1]}" 7001 "${@:2}"
+}
+
+for v in 4 6; do
+	lose 1 "$bare"
+	check "R15 IPv$v: the server speaks first, the handshake's ACK is lost on the mirror" client $v get 100k --banner
+	check "R15 IPv$v: one frame was lost" lost 1
+	lose 3 "$bare"
+	check "R15 IPv$v: the client's first three ACKs are lost on the mirror" client $v get 100k --banner
+	check "R15 IPv$v: three frames were lost" lost 3
+	lose 1 'tcp flags & (fin | ack) == fin | ack'
+	check "R15 R5 IPv$v: the client's FIN is lost on the mirror" client $v get 10k --banner --half-close
+	check "R15 IPv$v: one frame was lost" lost 1
+	lose 1 'tcp flags & (syn | ack) == syn'
+	check "R15 R4 IPv$v: the SYN is lost on the mirror" client $v get 10k --banner
+	check "R15 IPv$v: one frame was lost" lost 1
+	lose 1 'tcp flags & psh == psh'
+	check "R15 R1 IPv$v: the request is lost on the mirror" client $v both 10k 10k --banner
+	check "R15 IPv$v: one frame was lost" lost 1
+done
+check "R15 the primary repeated ACKs" test "$(ctr ph acks_resent)" -gt 0
+clean "lost on the mirror"
+finish

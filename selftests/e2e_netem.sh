@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# e2e_netem.sh [LINK:DIRECTION:IMPAIRMENT]... - every service over bad links ($E2E_SIZE, 2M, a stream); IPv4 and IPv6 at once.
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+declare -A netem=(
+	[loss1]='loss 1%'
+	[loss5]='loss 5%'
+	[delay]='delay 20ms 5ms'
+	[reorder]='delay 5ms reorder 25% 50%'
+	[duplicate]='duplicate 10%'
+)
+cases=("$@")
+if [ $# -eq 0 ]; then
+	for link in client:to-primary client:to-client peer:to-secondary peer:to-primary; do
+		for what in loss1 loss5 delay reorder duplicate; do cases+=("$link:$what"); done
+	done
+	# Two lossy links, each of which must not wait for the other (R12).
+	cases+=(all:both:loss1 all:both:delay)
+fi
+
+size=${E2E_SIZE:-2M}
+topo_up
+# A link that loses 5 % can keep a guest waiting for seconds, and that is not what is tested here.
+pair_up timeout "${E2E_TIMEOUT:-3000}"
+files=$TMP/files
+mkdir -p "$files"
+head -c "$size" /dev/urandom >"$files/file"
+for ns in pv sv; do
+	server $ns
+	nginx_up $ns "$files"
+	redis_up $ns
+done
+
+impair_case() {
+	local link=$1 what=$2
+	# shellcheck disable=SC2086 # words for tc
+	if [ "$link" = all:both ]; then
+		for link in client:to-primary client:to-client peer:to-secondary peer:to-primary; do
+			impair "${link%:*}" "${link#*:}" ${netem[$what]}
+		done
+	else
+		impair "${link%:*}" "${link#*:}" ${netem[$what]}
+	fi
+}
+
+# Start all, then wait for each: a service that hangs does not hide another.
+start_all() {
+	local v
+	for v in 4 6; do
+		bg "both$v" cl replica client "${GUEST[$v]}" 7000 both "$size" "$size" --timeout 60
+		bg "get$v" cl curl -sSf --max-time 120 "http://${URL[$v]}/file" -o "$TMP/got$v"
+		bg "put$v" cl curl -sSf --max-time 120 -T "$files/file" "http://${URL[$v]}/put/file$v"
+		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 60
+		bg "redis$v" cl timeout 120 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t set,incr,lpush,lpop
+	done
+}
+
+verify() {
+	case $1 in
+	get?) reap "$1" && cmp "$files/file" "$TMP/got${1#get}" ;;
+	put?) reap "$1" && cmp "$files/file" "$TMP/nginx.pv/put/file${1#put}" ;;
+	*) reap "$1" ;;
+	esac
+}
+
+for case in "${cases[@]}"; do
+	link=${case%:*} what=${case##*:}
+	start=${EPOCHREALTIME/./}
+	rm -f "$TMP"/nginx.*/put/*
+	impair_case "$link" "$what"
+	start_all
+	for v in 4 6; do
+		for service in both get put idle redis; do
+			name="R1 R12 R15 $link ${netem[$what]} IPv$v: $service"
+			check "$name" verify "$service$v" || cat "$TMP/$service$v.out" "$TMP/$service$v.err" | note
+		done
+		note "$(cat "$TMP/both$v.out")" "$(cat "$TMP/idle$v.out")"
+	done
+	impair_none
+	note "took $(((${EPOCHREALTIME/./} - start) / 1000)) ms; acks resent $(ctr ph acks_resent), timeouts $(ctr ph timeouts)"
+	check "R1 $link ${netem[$what]}: nothing is held any more" wait_for 10 nothing_held
+done
+clean "bad links"
+finish

@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: GPL-2.0
+# lib.sh - sourced by the tests: results in KTAP, waits, and a pair of replicas made of network namespaces.
+# shellcheck shell=bash disable=SC2034 # what is set here, the tests use
+
+# The topology; every line is a veth pair, every [] a bridge, every {} a namespace with its interfaces:
+#
+#   {cl eth0} -- {lan [br0: cl ph sh]} -- {ph [br0: uplink vm] [brp: peer]} -- {pv eth0}     client, primary host, primary guest
+#                        |                                   |
+#                        +-- {sh [br0: uplink] [br1: peer vm]} -- {sv eth0}              secondary host, secondary guest
+#
+# The guests pv and sv have one MAC and the same addresses.
+
+SELFTESTS=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+REPO=$(realpath "$SELFTESTS/..")
+SCRIPTS=$REPO/tools/scripts
+PATH=$REPO/build/selftests:$REPO/build:$PATH
+TMP=$(mktemp -d "${TMPDIR:-/tmp}/kcolo-test.XXXXXX")
+
+NETNS=(cl lan ph sh pv sv)
+GUEST_MAC=52:54:00:00:00:02
+CLIENT_MAC=52:54:00:00:00:01
+declare -A GUEST=([4]=10.0.0.2 [6]=fd00::2) CLIENT=([4]=10.0.0.1 [6]=fd00::1) URL=([4]=10.0.0.2 [6]='[fd00::2]')
+declare -A PID=()
+PAIR=vm1
+
+# ---- results
+
+tests=0 failed=0 told=0
+echo "KTAP version 1"
+
+ok() {
+	tests=$((tests + 1))
+	echo "ok $tests - $*"
+}
+
+not_ok() {
+	tests=$((tests + 1)) failed=$((failed + 1))
+	echo "not ok $tests - $*"
+	[ $failed -gt 3 ] || tell_state
+}
+
+# skip NAME REASON
+skip() {
+	tests=$((tests + 1))
+	echo "ok $tests - $1 # SKIP $2"
+}
+
+# check NAME COMMAND...: one result by the command's exit status; its output only where it fails.
+check() {
+	local name=$1; shift
+	if "$@" >"$TMP/check.out" 2>&1; then
+		ok "$name"
+		return 0
+	fi
+	note "$(printf '%q ' "$@")"
+	note <"$TMP/check.out"
+	not_ok "$name"
+	return 1
+}
+
+# Print the arguments, or else what comes in, as KTAP comments.
+note() {
+	if [ $# -gt 0 ]; then printf '%s\n' "$@"; else cat; fi | sed 's/^/# /'
+}
+
+# What one wants to see of a failure.
+tell_state() {
+	local ns
+	for ns in ph sh; do
+		have_pair $ns || continue
+		note "in $ns:"
+		{ kcolo -n $ns -s pair show; kcolo -n $ns flow show | head -n 20; } 2>&1 | note
+	done
+	[ ! -s "$TMP/events.out" ] || tail -n 5 "$TMP/events.out" | cut -c1-400 | note
+	dmesg | tail -n +$((told + 1)) | tail -n 20 | note
+	told=$(dmesg | wc -l)
+}
+
+finish() {
+	echo "1..$tests"
+	[ $failed -eq 0 ] || note "$failed of $tests failed"
+	exit $((failed > 0))
+}
+
+# ---- waits and processes
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)); shift
+	until "$@" >/dev/null 2>&1; do
+		[ ${EPOCHREALTIME/./} -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+# bg NAME NETNS COMMAND...: start it, its output in $TMP/NAME.out and .err.
+bg() {
+	local name=$1 ns=$2; shift 2
+	ip netns exec "$ns" "$@" >"$TMP/$name.out" 2>"$TMP/$name.err" &
+	PID[$name]=$!
+}
+
+running() {
+	kill -0 "${PID[$1]}" 2>/dev/null
+}
+
+# reap NAME: wait for its end, with its exit status.
+reap() {
+	local pid=${PID[$1]}
+	unset "PID[$1]"
+	wait "$pid"
+}
+
+stop() {
+	local name
+	for name; do
+		[ "${PID[$name]:-}" ] || continue
+		kill "${PID[$name]}" 2>/dev/null
+		reap "$name" 2>/dev/null
+	done
+}
+
+# at NETNS COMMAND...
+at() {
+	ip netns exec "$@"
+}
+
+cleanup() {
+	stop "${!PID[@]}"
+	pair_down
+	topo_down
+	rm -rf "$TMP"
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+# ---- topology
+
+# link NS1 DEV1 NS2 DEV2
+link() {
+	ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"
+	ip -n "$1" link set "$2" up
+	ip -n "$3" link set "$4" up
+}
+
+topo_up() {
+	local ns
+	"$SELFTESTS/load" || { not_ok "the module can be loaded"; finish; }
+	for ns in "${NETNS[@]}"; do
+		ip netns add "$ns"
+		at "$ns" sysctl -qw net.ipv6.conf.{all,default}.accept_dad=0
+		[ ! -e /proc/sys/net/bridge ] ||
+			at "$ns" sysctl -qw net.bridge.bridge-nf-call-{ip,ip6,arp}tables=0
+		ip -n "$ns" link set lo up
+	done
+	link cl eth0 lan cl
+	link ph uplink lan ph
+	link sh uplink lan sh
+	link ph peer sh peer
+	link ph vm pv eth0
+	link sh vm sv eth0
+	ip -n lan link add br0 up type bridge mcast_snooping 0
+	for ns in cl ph sh; do ip -n lan link set $ns master br0; done
+
+	address cl "$CLIENT_MAC" "${CLIENT[4]}" "${CLIENT[6]}"
+	for ns in pv sv; do
+		address $ns "$GUEST_MAC" "${GUEST[4]}" "${GUEST[6]}"
+		# What the secondary guest asks for never reaches a client, so it has to know.
+		ip -n "$ns" neigh add "${CLIENT[4]}" lladdr $CLIENT_MAC dev eth0
+		ip -n "$ns" neigh add "${CLIENT[6]}" lladdr $CLIENT_MAC dev eth0
+	done
+	hosts_up
+	client_counters
+}
+
+# address NETNS MAC V4 V6
+address() {
+	ip -n "$1" link set eth0 down
+	ip -n "$1" link set eth0 address "$2" up
+	ip -n "$1" addr add "$3/24" dev eth0
+	ip -n "$1" addr add "$4/64" dev eth0 nodad
+}
+
+topo_down() {
+	local ns
+	for ns in "${NETNS[@]}"; do ip netns del "$ns" 2>/dev/null; done
+}
+
+# Timestamps are not translated yet, and two guests' clocks differ: after a failover PAWS could drop what the secondary says.
+timestamps_off() {
+	at pv sysctl -qw net.ipv4.tcp_timestamps=0
+	at sv sysctl -qw net.ipv4.tcp_timestamps=0
+}
+
+# The switch's view of a dead primary: no carrier towards the clients, none towards the secondary.
+cut_primary() {
+	ip -n lan link set ph down
+	ip -n ph link set peer down
+}
+
+# What the client's own kernel sees arrive and leave.
+client_counters() {
+	at cl nft -f - <<-END
+		table inet seen {
+			counter resets { }
+			counter syns { }
+			chain in { type filter hook input priority 0; tcp flags & rst == rst counter name resets; }
+			chain out { type filter hook output priority 0; tcp flags & (syn | ack) == syn counter name syns; }
+		}
+	END
+}
+
+# client_saw resets|syns
+client_saw() {
+	at cl nft list counter inet seen "$1" | sed -n 's/.*packets \([0-9]*\).*/\1/p'
+}
+
+# impair LINK DIRECTION NETEM...: LINK client: to-client or to-primary; LINK peer: to-primary or to-secondary.
+impair() {
+	local dev
+	case $1:$2 in
+	client:to-primary) dev=(lan ph) ;;
+	client:to-client) dev=(ph uplink) ;;
+	peer:to-secondary) dev=(ph peer) ;;
+	peer:to-primary) dev=(sh peer) ;;
+	*) note "impair: no such link: $1 $2"; return 1 ;;
+	esac
+	shift 2
+	tc -n "${dev[0]}" qdisc replace dev "${dev[1]}" root netem limit 10000 "$@"
+}
+
+impair_none() {
+	local dev
+	for dev in lan:ph ph:uplink ph:peer sh:peer; do
+		tc -n "${dev%:*}" qdisc del dev "${dev#*:}" root 2>/dev/null
+	done
+	return 0
+}
+
+# ---- the two hosts
+
+# with_script NETNS SCRIPT ARGUMENTS...: what the script says is of interest only when it fails.
+with_script() {
+	local ns=$1 script=$2; shift 2
+	at "$ns" "$SCRIPTS/$script" "$@" >"$TMP/$script.log" 2>&1 && return
+	note "$script $*"
+	note <"$TMP/$script.log"
+	return 1
+}
+
+hosts_up() {
+	with_script ph kcolo-primary up bridge br0 uplink uplink vm vm peer peer
+	with_script sh kcolo-secondary up bridge br1 vm vm peer peer
+	# The bridge of the secondary host's own clients; its guest will join it at a failover.
+	ip -n sh link add br0 up type bridge
+	ip -n sh link set uplink master br0
+}
+
+# Connect the secondary guest to the clients, and tell their switch.
+takeover() {
+	with_script sh kcolo-secondary takeover vm vm bridge br0 announce $GUEST_MAC "${GUEST[4]}" "${GUEST[6]}"
+}
+
+# ---- pairs
+
+have_pair() {
+	kcolo -n "$1" pair show "$PAIR" >/dev/null 2>&1
+}
+
+# pair_up [OPTION VALUE...]: both sides, and somebody who listens; the options go to the primary. Without a pair nothing is tested.
+pair_up() {
+	bg events ph kcolo -j monitor all
+	check "pair add, primary" kcolo -n ph pair add "$PAIR" role primary vm vm peer peer "$@" || finish
+	check "pair add, secondary" kcolo -n sh pair add "$PAIR" role secondary vm vm peer peer || finish
+	wait_for 5 heard || not_ok "kcolo monitor hears of a change"
+}
+
+# Whether the monitor listens: a setting that is set again is an event.
+heard() {
+	kcolo -n ph pair set "$PAIR" scan "$(pair_field ph scan_ms)"
+	[ -s "$TMP/events.out" ]
+}
+
+pair_down() {
+	stop events
+	kcolo -n sh pair del "$PAIR" force 2>/dev/null
+	kcolo -n ph pair del "$PAIR" force 2>/dev/null
+}
+
+# json KEY: its value in the JSON that comes in: a number, a word, or null.
+json() {
+	tr ',' '\n' | sed -nE "s/.*\"$1\": ?\"?([^\",}]*)\"?.*/\1/p" | head -n 1
+}
+
+# ctr NETNS NAME: a counter of the pair on that host.
+ctr() {
+	kcolo -n "$1" -j stats show pair "$PAIR" | json "$2"
+}
+
+# pair_field NETNS KEY
+pair_field() {
+	kcolo -n "$1" -j pair show "$PAIR" | json "$2"
+}
+
+# in_state NETNS STATE
+in_state() {
+	[ "$(pair_field "$1" state)" = "$2" ]
+}
+
+# Every packet that was ever held has left, was dropped for a reason that is counted, or is still held.
+balanced() {
+	local hold released flushed reset held
+	hold=$(ctr ph hold) released=$(ctr ph released) flushed=$(ctr ph flushed) reset=$(ctr ph dropped_reset) held=$(ctr ph held)
+	echo "hold $hold released $released flushed $flushed dropped_reset $reset held $held"
+	[ "$hold" ] && [ "$hold" -eq $((released + flushed + reset + held)) ]
+}
+
+nothing_held() {
+	[ "$(ctr ph held)" = 0 ]
+}
+
+# No byte found different, nobody gave up, nothing left over; what a test of equal replicas must end with.
+quiet() {
+	echo "state $(pair_field ph state) miscompares $(ctr ph miscompares) uncompared_bypass $(ctr ph uncompared_bypass)"
+	in_state ph running && [ "$(ctr ph miscompares)" = 0 ] && [ "$(ctr ph uncompared_bypass)" = 0 ]
+}
+
+# clean: what must hold once equal replicas have served their clients.
+clean() {
+	check "R1 R6 no difference found, no bypass: $*" quiet
+	check "R1 nothing is held any more: $*" wait_for 5 nothing_held
+	check "counters balance: $*" balanced
+	check "no reset reached the client: $*" test "$(client_saw resets)" = 0
+}
+
+# ---- services; NAME.NETNS is the name of the process
+
+# server NETNS [OPTION...]: the replica of selftests/replica.
+server() {
+	local ns=$1; shift
+	bg "server.$ns" "$ns" replica server --ctl "$TMP/ctl.$ns" "$@"
+	wait_for 5 ctl "$ns" stat
+}
+
+# ctl NETNS COMMAND [FILE]
+ctl() {
+	replica ctl "$TMP/ctl.$1" "${@:2}"
+}
+
+# nginx_up NETNS DIR: serve DIR, accept uploads into a directory of its own.
+nginx_up() {
+	local d=$TMP/nginx.$1
+	mkdir -p "$d/put"
+	cat >"$d/conf" <<-END
+		load_module /usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so;
+		daemon off;
+		user root;
+		worker_processes 1;
+		error_log $d/error.log;
+		pid $d/pid;
+		events { worker_connections 1024; }
+		http {
+			access_log off;
+			sendfile on;
+			etag off;
+			keepalive_requests 100000;
+			keepalive_timeout 3600s;
+			client_max_body_size 0;
+			client_body_temp_path $d/body;
+			proxy_temp_path $d/t1;
+			fastcgi_temp_path $d/t2;
+			uwsgi_temp_path $d/t3;
+			scgi_temp_path $d/t4;
+			# The only thing that nginx says of itself.
+			more_clear_headers Date Server;
+			server {
+				listen 80;
+				listen [::]:80;
+				root $2;
+				location /put/ { root $d; dav_methods PUT; }
+			}
+		}
+	END
+	bg "nginx.$1" "$1" nginx -p "$d" -c "$d/conf"
+	wait_for 5 at "$1" curl -so /dev/null http://127.0.0.1/
+}
+
+redis_up() {
+	bg "redis.$1" "$1" redis-server --save '' --appendonly no --protected-mode no --bind '*' '-::*' --dir "$TMP" \
+		--enable-debug-command yes --loglevel warning
+	wait_for 5 at "$1" redis-cli ping
+}
+
+# ---- a real checkpoint between two test servers
+
+# What the guest receives waits in a queue before its port, as it would for a stopped virtual machine.
+port_freeze() {
+	tc -n "$1" qdisc replace dev vm root plug limit 4000000
+}
+
+port_drained() {
+	tc -n "$1" -s qdisc show dev vm root | grep -q 'backlog 0b 0p'
+}
+
+port_thaw() {
+	tc -n "$1" qdisc change dev vm root plug release_indefinite
+	wait_for 1 port_drained "$1"
+	tc -n "$1" qdisc del dev vm root
+}
+
+# guest_freeze NETNS HOST: the server stops, its kernel neither hears nor says a thing.
+guest_freeze() {
+	ctl "$1" freeze >/dev/null
+	port_freeze "$2"
+	# A delayed ACK of the primary may still leave, before the barrier.
+	[ "$1" = sv ] || sleep 0.05
+	tc -n "$1" qdisc replace dev eth0 root netem loss 100%
+}
+
+guest_thaw() {
+	tc -n "$1" qdisc del dev eth0 root
+	port_thaw "$2"
+	ctl "$1" thaw >/dev/null
+}
+
+# checkpoint_begin: in the order of C1 and C6; both guests stand still afterwards.
+checkpoint_begin() {
+	kcolo -n sh pair checkpoint "$PAIR" begin &&
+	guest_freeze sv sh &&
+	guest_freeze pv ph &&
+	kcolo -n ph pair checkpoint "$PAIR" begin
+}
+
+# The secondary guest becomes a copy of the primary; its half-open connections are no sockets that a program could drop.
+checkpoint_copy() {
+	ss -N sv -HnK state syn-recv >/dev/null
+	ctl pv dump "$TMP/dump" &&
+	ctl sv load "$TMP/dump"
+}
+
+checkpoint_thaw() {
+	guest_thaw sv sh
+	guest_thaw pv ph
+}
+
+# checkpoint_real EPOCH
+checkpoint_real() {
+	checkpoint_begin && checkpoint_copy &&
+	kcolo -n sh pair checkpoint "$PAIR" commit epoch "$1" &&
+	kcolo -n ph pair checkpoint "$PAIR" commit epoch "$1" &&
+	checkpoint_thaw
+}
+
+checkpoint_abort() {
+	checkpoint_begin &&
+	kcolo -n sh pair checkpoint "$PAIR" abort &&
+	kcolo -n ph pair checkpoint "$PAIR" abort &&
+	checkpoint_thaw
+}
