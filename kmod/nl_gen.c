@@ -11,32 +11,32 @@
 #include <uapi/linux/kcolo.h>
 
 /* Integer value ranges */
-static const struct netlink_range_validation kcolo_a_timeout_range = {
+static struct netlink_range_validation kcolo_a_timeout_range = {
 	.min	= 10ULL,
 	.max	= 600000ULL,
 };
 
-static const struct netlink_range_validation kcolo_a_scan_range = {
+static struct netlink_range_validation kcolo_a_scan_range = {
 	.min	= 10ULL,
 	.max	= 600000ULL,
 };
 
-static const struct netlink_range_validation kcolo_a_max_packets_range = {
+static struct netlink_range_validation kcolo_a_max_packets_range = {
 	.min	= 1ULL,
 	.max	= 1048576ULL,
 };
 
-static const struct netlink_range_validation kcolo_a_max_bytes_range = {
+static struct netlink_range_validation kcolo_a_max_bytes_range = {
 	.min	= 65536ULL,
 	.max	= 1073741824ULL,
 };
 
-static const struct netlink_range_validation kcolo_a_max_flows_range = {
+static struct netlink_range_validation kcolo_a_max_flows_range = {
 	.min	= 1ULL,
 	.max	= 4194304ULL,
 };
 
-static const struct netlink_range_validation kcolo_a_min_interval_range = {
+static struct netlink_range_validation kcolo_a_min_interval_range = {
 	.max	= 600000ULL,
 };
 

@@ -21,9 +21,10 @@ ynl() { # MODE --header|--source FILE
 ynl uapi --header uapi/linux/kcolo.h
 ynl kernel --header kmod/nl_gen.h
 ynl kernel --source kmod/nl_gen.c
-# What the 6.12 generator cannot say: the groups are for CAP_NET_ADMIN (S4), and
-# the family that uses them is in another file.
-sed -i -e 's/^static \(const struct genl_multicast_group\)/\1/' \
+# What the 6.12 generator cannot say: the groups are for CAP_NET_ADMIN (S4), the
+# family that uses them is in another file, and 6.1 takes no const range.
+sed -i -e 's/^static const \(struct netlink_range_validation\)/static \1/' \
+	-e 's/^static \(const struct genl_multicast_group\)/\1/' \
 	-e 's/] = { \("[a-z]*"\), },/] = { .name = \1, .flags = GENL_MCAST_CAP_NET_ADMIN, },/' \
 	"$t/kmod/nl_gen.c"
 sed -i 's/^extern const struct genl_small_ops.*/&\nextern const struct genl_multicast_group kcolo_nl_mcgrps[4];/' \

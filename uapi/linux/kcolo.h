@@ -87,9 +87,6 @@ enum kcolo_action {
  * @KCOLO_CAUSE_UNANSWERED: a request for a checkpoint stayed without answer
  * @KCOLO_CAUSE_PORT_GONE: a port was deleted
  * @KCOLO_CAUSE_EPOCH: many packets of a foreign epoch in a row
- * @KCOLO_CAUSE_OVERFLOW: a limit of the pair was reached
- * @KCOLO_CAUSE_NO_BRIDGE_HOOK: frames cross a port but the bridge does not
- *   call the IP hooks
  */
 enum kcolo_cause {
 	KCOLO_CAUSE_USER,
@@ -97,8 +94,6 @@ enum kcolo_cause {
 	KCOLO_CAUSE_UNANSWERED,
 	KCOLO_CAUSE_PORT_GONE,
 	KCOLO_CAUSE_EPOCH,
-	KCOLO_CAUSE_OVERFLOW,
-	KCOLO_CAUSE_NO_BRIDGE_HOOK,
 };
 
 /**

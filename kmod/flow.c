@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The table of connections of a pair on the primary, and their release order. */
+#include <linux/mm.h>
+#include <linux/siphash.h>
+#include <linux/slab.h>
+
+#include "kcolo.h"
+
+#define BUCKETS_MIN	1024
+#define BUCKETS_MAX	262144
+#define WALK_CHUNK	256	/* buckets between two chances to reschedule */
+
+static struct kmem_cache *flow_cache;
+static siphash_aligned_key_t flow_key;
+
+static struct hlist_head *bucket(const struct kcolo_pair *pair,
+				 const struct kcolo_tuple *tuple)
+{
+	u64 hash = siphash(tuple, sizeof(*tuple), &flow_key);
+
+	return &pair->flows[hash & pair->flow_mask];
+}
+
+/**
+ * kcolo_flow_find() - look a connection up
+ * @pair: pair
+ * @tuple: as in packets of the guest
+ *
+ * Context: RCU. The flow may be dead; look again under its lock.
+ */
+struct kcolo_flow *kcolo_flow_find(struct kcolo_pair *pair,
+				   const struct kcolo_tuple *tuple)
+{
+	struct kcolo_flow *flow;
+
+	hlist_for_each_entry_rcu(flow, bucket(pair, tuple), node)
+		if (!memcmp(&flow->tuple, tuple, sizeof(*tuple)))
+			return flow;
+	return NULL;
+}
+
+static struct kcolo_flow *flow_alloc(struct kcolo_pair *pair,
+				     const struct kcolo_tuple *tuple)
+{
+	struct kcolo_flow *flow = kmem_cache_zalloc(flow_cache, GFP_ATOMIC);
+
+	if (!flow)
+		return NULL;
+	flow->pair = pair;
+	flow->tuple = *tuple;
+	flow->epoch = kcolo_phase(pair).epoch;
+	flow->gen = kcolo_phase(pair).gen;
+	flow->used = jiffies;
+	spin_lock_init(&flow->lock);
+	INIT_LIST_HEAD(&flow->held);
+	INIT_LIST_HEAD(&flow->gated);
+	INIT_LIST_HEAD(&flow->resets);
+	INIT_LIST_HEAD(&flow->queued);
+	INIT_LIST_HEAD(&flow->early);
+	INIT_LIST_HEAD(&flow->outbox);
+	return flow;
+}
+
+/**
+ * kcolo_flow_get() - look a connection up, make it if it is new
+ * @pair: pair
+ * @tuple: as in packets of the guest
+ *
+ * Context: RCU, bottom halves off.
+ * Return: the flow, NULL without memory or at max-flows (R10), counted.
+ */
+struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
+				  const struct kcolo_tuple *tuple)
+{
+	struct kcolo_flow *flow = kcolo_flow_find(pair, tuple), *new;
+
+	if (flow)
+		return flow;
+	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows)) {
+		kcolo_count(pair, FLOWS_REFUSED);
+		return NULL;
+	}
+	new = flow_alloc(pair, tuple);
+	if (!new) {
+		kcolo_count(pair, NOMEM);
+		return NULL;
+	}
+	spin_lock(&pair->flow_lock);
+	flow = kcolo_flow_find(pair, tuple);
+	if (!flow) {
+		hlist_add_head_rcu(&new->node, bucket(pair, tuple));
+		atomic_inc(&pair->flow_n);
+	}
+	spin_unlock(&pair->flow_lock);
+	if (flow)
+		kmem_cache_free(flow_cache, new);
+	return flow ?: new;
+}
+
+/**
+ * kcolo_flow_walk() - do something with every connection
+ * @pair: pair
+ * @fn: called under RCU with bottom halves off
+ * @data: for @fn
+ *
+ * Context: process. Connections that come or go meanwhile may be missed.
+ */
+void kcolo_flow_walk(struct kcolo_pair *pair,
+		     void (*fn)(struct kcolo_flow *flow, void *data),
+		     void *data)
+{
+	struct kcolo_flow *flow;
+	u32 i;
+
+	for (i = 0; pair->flows && i <= pair->flow_mask; i++) {
+		if (!hlist_empty(&pair->flows[i])) {
+			local_bh_disable();
+			rcu_read_lock();
+			/* A flow that fn removes stays readable under RCU. */
+			hlist_for_each_entry_rcu(flow, &pair->flows[i], node)
+				fn(flow, data);
+			rcu_read_unlock();
+			local_bh_enable();
+		}
+		if (i % WALK_CHUNK == 0)
+			cond_resched();
+	}
+}
+
+static void flow_free(struct rcu_head *rcu)
+{
+	kmem_cache_free(flow_cache, container_of(rcu, struct kcolo_flow, rcu));
+}
+
+/**
+ * kcolo_flow_remove() - take a connection out of the table
+ * @flow: locked by the caller, all its lists empty, alive
+ */
+void kcolo_flow_remove(struct kcolo_flow *flow)
+{
+	struct kcolo_pair *pair = flow->pair;
+
+	lockdep_assert_held(&flow->lock);
+	flow->dead = true;
+	spin_lock(&pair->flow_lock);
+	hlist_del_rcu(&flow->node);
+	spin_unlock(&pair->flow_lock);
+	atomic_dec(&pair->flow_n);
+	call_rcu(&flow->rcu, flow_free);
+}
+
+/**
+ * kcolo_flow_drain() - send what has become releasable
+ * @flow: not locked by the caller
+ *
+ * One sends, the others leave their packets to it: order is kept whichever CPU
+ * releases them (R12).
+ *
+ * Context: bottom halves off, RCU, no lock of ours.
+ */
+void kcolo_flow_drain(struct kcolo_flow *flow)
+{
+	LIST_HEAD(list);
+
+	spin_lock(&flow->lock);
+	if (flow->releasing) {
+		spin_unlock(&flow->lock);
+		return;
+	}
+	flow->releasing = true;
+	while (!list_empty(&flow->outbox)) {
+		list_splice_init(&flow->outbox, &list);
+		spin_unlock(&flow->lock);
+		kcolo_hold_send(flow->pair, &list);
+		spin_lock(&flow->lock);
+	}
+	flow->releasing = false;
+	spin_unlock(&flow->lock);
+}
+
+/**
+ * kcolo_flow_state() - the state of a connection, for people
+ * @flow: locked by the caller
+ */
+enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+
+	if (c->state == KCOLO_CMP_DIFF)
+		return KCOLO_FLOW_STATE_MISCOMPARED;
+	if (kcolo_cmp_rst_met(c) || flow->client.rst ||
+	    (c->side[KCOLO_P].fin && flow->client.fin))
+		return KCOLO_FLOW_STATE_CLOSED;
+	if (c->side[KCOLO_P].fin || flow->client.fin)
+		return KCOLO_FLOW_STATE_CLOSING;
+	if (c->state == KCOLO_CMP_RUN)
+		return KCOLO_FLOW_STATE_ESTABLISHED;
+	return c->state == KCOLO_CMP_ADOPT ? KCOLO_FLOW_STATE_ADOPTING :
+					     KCOLO_FLOW_STATE_OPENING;
+}
+
+/**
+ * kcolo_flow_tuple() - a connection as people read it, from its opener on
+ * @flow: locked by the caller
+ * @to: result
+ */
+void kcolo_flow_tuple(const struct kcolo_flow *flow, struct kcolo_tuple *to)
+{
+	if (flow->opened_by_vm)
+		*to = flow->tuple;
+	else
+		kcolo_tuple_reverse(to, &flow->tuple);
+}
+
+/**
+ * kcolo_flow_table() - make the table of a new pair
+ * @pair: its cfg.max_flows decides about the size
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kcolo_flow_table(struct kcolo_pair *pair)
+{
+	u32 n = clamp_t(u32, pair->cfg.max_flows, BUCKETS_MIN, BUCKETS_MAX);
+
+	n = roundup_pow_of_two(n);
+	pair->flows = kvcalloc(n, sizeof(*pair->flows), GFP_KERNEL_ACCOUNT);
+	pair->flow_mask = n - 1;
+	spin_lock_init(&pair->flow_lock);
+	return pair->flows ? 0 : -ENOMEM;
+}
+
+int __init kcolo_flow_init(void)
+{
+	get_random_bytes(&flow_key, sizeof(flow_key));
+	flow_cache = KMEM_CACHE(kcolo_flow, 0);
+	return flow_cache ? 0 : -ENOMEM;
+}
+
+void kcolo_flow_exit(void)
+{
+	rcu_barrier();
+	kmem_cache_destroy(flow_cache);
+}

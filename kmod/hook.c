@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where packets come in: finds the port, calls what the role wants.
+ *
+ *	prio	hook	role, port		does
+ *	-401	PRE	both			a zone of its own per pair (S3)
+ *	-300	BR_PRE	primary, peer		drops what the IP hooks don't see (S1)
+ *	-301	PRE	primary, peer		hears the secondary, consumes
+ *	-199	PRE	secondary		gives new connections an extension
+ *	MAX	PRE	primary, vm		holds the guest's packets
+ *	MAX	PRE	secondary		gate during a checkpoint (C6)
+ *	301	POST	primary, vm		notes the client's ACK (R15)
+ *	301	POST	secondary		translates and tags
+ *
+ * The hooks exist only in namespaces with a pair. The port of a bridged packet is
+ * in its bridge information; state->in and skb->dev are the bridge.
+ */
+#include <linux/if_vlan.h>
+#include <linux/netfilter_bridge.h>
+#include <linux/netfilter_ipv4.h>
+#include <net/netfilter/ipv4/nf_defrag_ipv4.h>
+#include <net/netfilter/ipv6/nf_defrag_ipv6.h>
+#include <net/netfilter/nf_conntrack.h>
+
+#include "kcolo.h"
+
+struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
+{
+	return &kn->ports[ifindex % KCOLO_PORT_HASH];
+}
+
+/**
+ * kcolo_port_find() - the port of a device
+ * @kn: namespace
+ * @ifindex: device
+ *
+ * Context: RCU or kcolo_net.cfg.
+ */
+struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex)
+{
+	struct kcolo_port *port;
+
+	hlist_for_each_entry_rcu(port, kcolo_port_bucket(kn, ifindex), node,
+				 lockdep_is_held(&kn->cfg))
+		if (port->ifindex == ifindex)
+			return port;
+	return NULL;
+}
+
+/**
+ * kcolo_pkt_parse_skb() - parse the headers of a packet, pulling what is needed
+ * @pkt: result
+ * @skb: skb->data is the IP header; may be reallocated
+ * @v6: IPv6
+ */
+enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
+					   struct sk_buff *skb, bool v6)
+{
+	enum kcolo_pkt_verdict verdict;
+
+	for (;;) {
+		verdict = kcolo_pkt_parse(pkt, skb->data, skb_headlen(skb),
+					  skb->len, v6);
+		if (verdict != KCOLO_PKT_MORE)
+			return verdict;
+		if (!pskb_may_pull(skb, pkt->need))
+			return KCOLO_PKT_BAD;
+	}
+}
+
+static struct kcolo_port *port_in(const struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	int ifindex = nf_bridge_get_physinif(skb);
+
+	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
+}
+
+static struct kcolo_port *port_out(const struct sk_buff *skb,
+				   const struct nf_hook_state *state)
+{
+	int ifindex = nf_bridge_get_physoutif(skb);
+
+	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
+}
+
+static u64 mac_of(const u8 *addr)
+{
+	return (u64)get_unaligned_be16(addr) << 32 | get_unaligned_be32(addr + 2);
+}
+
+/*
+ * After a failover the clients' frames come through any port of the guest's new
+ * bridge; their connections are in the pair's zone. The guest's address tells.
+ */
+static struct kcolo_pair *pair_by_mac(struct kcolo_net *kn,
+				      const struct sk_buff *skb)
+{
+	u64 mac = mac_of(eth_hdr(skb)->h_dest);
+	struct kcolo_pair *pair;
+
+	list_for_each_entry_rcu(pair, &kn->pairs, list)
+		if (READ_ONCE(pair->mac) == mac &&
+		    kcolo_state(pair) == KCOLO_STATE_FAILOVER)
+			return pair;
+	return NULL;
+}
+
+static unsigned int pre_zone(void *priv, struct sk_buff *skb,
+			     const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_port *port = port_in(skb, state);
+	struct kcolo_pair *pair = NULL;
+
+	if (port) {
+		pair = port->pair;
+		/* The primary's guest shares its zone with its clients. */
+		if (pair->role == KCOLO_ROLE_PRIMARY && port->is_vm)
+			return NF_ACCEPT;
+		if (port->is_vm &&
+		    pair->mac != mac_of(eth_hdr(skb)->h_source))
+			WRITE_ONCE(pair->mac, mac_of(eth_hdr(skb)->h_source));
+	} else if (atomic_read(&kn->failed_over) && nf_bridge_info_get(skb)) {
+		pair = pair_by_mac(kn, skb);
+	}
+	if (!pair || skb_nfct(skb))
+		return NF_ACCEPT;
+	nf_conntrack_get(&pair->tmpl->ct_general);
+	nf_ct_set(skb, pair->tmpl, IP_CT_NEW);
+	return NF_ACCEPT;
+}
+
+static unsigned int pre_peer(void *priv, struct sk_buff *skb,
+			     const struct nf_hook_state *state)
+{
+	struct kcolo_port *port = port_in(skb, state);
+
+	if (!port || port->is_vm || port->pair->role != KCOLO_ROLE_PRIMARY)
+		return NF_ACCEPT;
+	return kcolo_primary_peer(port->pair, skb, state);
+}
+
+static unsigned int pre_track(void *priv, struct sk_buff *skb,
+			      const struct nf_hook_state *state)
+{
+	struct kcolo_port *port = port_in(skb, state);
+
+	/* F1: after the failover new connections are not touched. */
+	if (port && port->pair->role == KCOLO_ROLE_SECONDARY &&
+	    kcolo_state(port->pair) != KCOLO_STATE_FAILOVER)
+		kcolo_secondary_track(port->pair, skb, state, port->is_vm);
+	return NF_ACCEPT;
+}
+
+static unsigned int pre_hold(void *priv, struct sk_buff *skb,
+			     const struct nf_hook_state *state)
+{
+	struct kcolo_port *port = port_in(skb, state);
+
+	if (!port)
+		return NF_ACCEPT;
+	if (port->pair->role == KCOLO_ROLE_SECONDARY)
+		return kcolo_secondary_gate(port->pair, skb, state,
+					    port->is_vm);
+	return kcolo_primary_vm(port->pair, skb, state);
+}
+
+static unsigned int post(void *priv, struct sk_buff *skb,
+			 const struct nf_hook_state *state)
+{
+	bool v6 = state->pf == NFPROTO_IPV6;
+	struct kcolo_port *in, *out;
+
+	if (!nf_bridge_info_get(skb))
+		return NF_ACCEPT;
+	out = port_out(skb, state);
+	if (out && out->is_vm) {
+		if (out->pair->role == KCOLO_ROLE_SECONDARY)
+			return kcolo_secondary_post(out->pair, skb, v6, false,
+						    false);
+		kcolo_primary_client(out->pair, skb, v6);
+		return NF_ACCEPT;
+	}
+	in = port_in(skb, state);
+	if (in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
+		return kcolo_secondary_post(in->pair, skb, v6, true,
+					    out && out->pair == in->pair);
+	return NF_ACCEPT;
+}
+
+static bool is_plain_ip(const struct sk_buff *skb)
+{
+	return !skb_vlan_tag_present(skb) &&
+	       (skb->protocol == htons(ETH_P_IP) ||
+		skb->protocol == htons(ETH_P_IPV6));
+}
+
+/*
+ * S1: what the IP hooks do not see ends here. C6: neither does it cross a
+ * secondary host during a checkpoint.
+ */
+static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
+			       const struct nf_hook_state *state)
+{
+	struct kcolo_port *port;
+
+	if (is_plain_ip(skb))
+		return NF_ACCEPT;
+	port = kcolo_port_find(kcolo_net(state->net), state->in->ifindex);
+	if (!port)
+		return NF_ACCEPT;
+	if (port->pair->role == KCOLO_ROLE_PRIMARY) {
+		if (port->is_vm)
+			return NF_ACCEPT;
+		kcolo_count(port->pair, SECONDARY_IGNORED);
+		return NF_DROP;
+	}
+	if (kcolo_state(port->pair) != KCOLO_STATE_CHECKPOINT)
+		return NF_ACCEPT;
+	if (port->is_vm)
+		kcolo_count(port->pair, GATED);
+	else
+		kcolo_count(port->pair, WAIT_DROPPED);
+	return NF_DROP;
+}
+
+static const struct nf_hook_ops hook_ops[] = {
+	{
+		.hook = pre_zone,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_CONNTRACK_DEFRAG - 1,
+	},
+	{
+		.hook = pre_peer,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_RAW - 1,
+	},
+	{
+		.hook = pre_track,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_CONNTRACK + 1,
+	},
+	{
+		.hook = pre_hold,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = INT_MAX,
+	},
+	{
+		.hook = post,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_POST_ROUTING,
+		.priority = 301,
+	},
+	{
+		.hook = bridge_pre,
+		.pf = NFPROTO_BRIDGE,
+		.hooknum = NF_BR_PRE_ROUTING,
+		.priority = NF_BR_PRI_NAT_DST_BRIDGED,
+	},
+};
+
+static int defrag_get(struct net *net)
+{
+	int err = nf_defrag_ipv4_enable(net);
+
+	if (err)
+		return err;
+	err = nf_defrag_ipv6_enable(net);
+	if (err)
+		nf_defrag_ipv4_disable(net);
+	return err;
+}
+
+static void defrag_put(struct net *net)
+{
+	nf_defrag_ipv6_disable(net);
+	nf_defrag_ipv4_disable(net);
+}
+
+/**
+ * kcolo_hooks_get() - switch on what a new pair needs
+ * @net: namespace
+ * @role: of the pair; a secondary needs conntrack, a primary whole datagrams
+ *
+ * Context: process, kcolo_net.cfg held.
+ * Return: 0 or a negative errno.
+ */
+int kcolo_hooks_get(struct net *net, u8 role)
+{
+	struct kcolo_net *kn = kcolo_net(net);
+	int err;
+
+	err = role == KCOLO_ROLE_SECONDARY ?
+	      nf_ct_netns_get(net, NFPROTO_INET) : defrag_get(net);
+	if (err || kn->hooks)
+		return err;
+	err = nf_register_net_hooks(net, hook_ops, ARRAY_SIZE(hook_ops));
+	if (!err) {
+		kn->hooks = true;
+		return 0;
+	}
+	if (role == KCOLO_ROLE_SECONDARY)
+		nf_ct_netns_put(net, NFPROTO_INET);
+	else
+		defrag_put(net);
+	return err;
+}
+
+/**
+ * kcolo_hooks_put() - undo kcolo_hooks_get()
+ * @net: namespace
+ * @role: of the pair that goes
+ *
+ * The hooks go with the last pair. Hooks may still run until a grace period.
+ * Context: process, kcolo_net.cfg held.
+ */
+void kcolo_hooks_put(struct net *net, u8 role)
+{
+	if (list_empty(&kcolo_net(net)->pairs))
+		kcolo_hooks_off(net);
+	if (role == KCOLO_ROLE_SECONDARY)
+		nf_ct_netns_put(net, NFPROTO_INET);
+	else
+		defrag_put(net);
+}
+
+/**
+ * kcolo_hooks_off() - no packet comes in any more, after a grace period
+ * @net: namespace
+ */
+void kcolo_hooks_off(struct net *net)
+{
+	struct kcolo_net *kn = kcolo_net(net);
+
+	if (!kn->hooks)
+		return;
+	nf_unregister_net_hooks(net, hook_ops, ARRAY_SIZE(hook_ops));
+	kn->hooks = false;
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * kcolo: the objects of the module and who may touch them when.
+ *
+ * Way of a packet, each step in the file of its name:
+ *
+ *	hook -> pkt -> flow -> compare | translate -> hold, release -> event
+ *
+ * Lock order, outermost first:
+ *
+ *	RTNL			(mutex) devices become ports, devices go
+ *	kcolo_net.cfg		(mutex) pairs come, change, go; checkpoints
+ *	kcolo_flow.lock		(spin)	one connection's comparison and queues
+ *	kcolo_pair.flow_lock	(spin)	the table of connections
+ *	kcolo_pair.out_lock	(spin)	packets on their way out, waiting frames
+ *	kcolo_request.lock	(spin)	the open request
+ *	nf_conn.lock		(spin)	only around writes to its extension
+ *
+ * The last three are leaves. No packet is sent and okfn never called with any of
+ * them held. Hooks run with bottom halves off under RCU; everything they reach
+ * through a port is freed only after a grace period.
+ */
+#ifndef _KCOLO_H
+#define _KCOLO_H
+
+#include <linux/atomic.h>
+#include <linux/if_ether.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/netdevice.h>
+#include <linux/netfilter.h>
+#include <linux/skbuff.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+#include <uapi/linux/kcolo.h>
+
+#include "compare.h"
+#include "pkt.h"
+
+struct kcolo_pair;
+
+#define KCOLO_PORT_HASH	32	/* buckets of the table of ports */
+
+/* Counter NAME of the spec's set `stats`, one more. */
+#define kcolo_count(pair, name) kcolo_count_n(pair, name, 1)
+#define kcolo_count_n(pair, name, n) \
+	this_cpu_add((pair)->stats->v[KCOLO_A_STATS_##name], (n))
+
+/**
+ * struct kcolo_stats - counters of a pair, one set a CPU
+ * @v: by number of the attribute; those that are a level stay zero here
+ */
+struct kcolo_stats {
+	u64 v[KCOLO_A_STATS_MAX + 1];
+};
+
+/**
+ * struct kcolo_port - one of the two ports of a pair
+ * @node: in kcolo_net.ports, RCU, changed under kcolo_net.cfg
+ * @pair: whose port
+ * @ifindex: device, 0 when it is gone
+ * @is_vm: the guest's port, not the one towards the other host
+ * @name: for people
+ */
+struct kcolo_port {
+	struct hlist_node node;
+	struct kcolo_pair *pair;
+	int ifindex;
+	bool is_vm;
+	char name[IFNAMSIZ];
+};
+
+/**
+ * struct kcolo_phase - what decides about a packet, read in one go
+ * @epoch: number of the last commit (C4)
+ * @gen: counts begins; packets held under another one are before the
+ *	barrier (C1)
+ * @state: enum kcolo_state
+ */
+struct kcolo_phase {
+	u32 epoch;
+	u32 gen;
+	u8 state;
+};
+
+#define KCOLO_GEN_MASK 0xffffff
+
+/**
+ * struct kcolo_config - settings of a pair, written under kcolo_net.cfg
+ * @timeout: R9, ms
+ * @scan: R9, ms
+ * @max_packets: R10, for each side
+ * @max_bytes: R10, for each side
+ * @max_flows: R10
+ * @min_interval: C5, ms
+ */
+struct kcolo_config {
+	u32 timeout;
+	u32 scan;
+	u32 max_packets;
+	u32 max_bytes;
+	u32 max_flows;
+	u32 min_interval;
+};
+
+/**
+ * struct kcolo_miscompare - what a request says about its cause
+ * @tuple: the connection; its proto is 0 if there is none
+ * @seq: first sequence number that differs or waits
+ * @stream: bytes since the guest's first data byte, if @stream_ok
+ * @reason: enum kcolo_reason
+ * @stream_ok: @stream is valid
+ * @p_len: bytes in @p
+ * @s_len: bytes in @s
+ * @p: what the primary said at @seq
+ * @s: what the secondary said at @seq
+ */
+struct kcolo_miscompare {
+	struct kcolo_tuple tuple;
+	u32 seq;
+	u64 stream;
+	u8 reason;
+	bool stream_ok;
+	u8 p_len;
+	u8 s_len;
+	u8 p[KCOLO_SNIPPET_MAX];
+	u8 s[KCOLO_SNIPPET_MAX];
+};
+
+/**
+ * struct kcolo_request - the wish for a checkpoint, a level (C5, R7)
+ * @lock: protects the rest
+ * @what: why, of the first cause since it was opened
+ * @raised: jiffies, when it was opened
+ * @told: jiffies, when user space was last told
+ * @open: a checkpoint is wanted
+ * @heard: somebody was listening when it was told
+ * @answered: a begin came after it
+ * @ever: @told is valid
+ */
+struct kcolo_request {
+	spinlock_t lock;
+	struct kcolo_miscompare what;
+	unsigned long raised;
+	unsigned long told;
+	bool open;
+	bool heard;
+	bool answered;
+	bool ever;
+};
+
+/**
+ * struct kcolo_pair - two replicas, this host's end
+ * @list: in kcolo_net.pairs
+ * @net: network namespace, no reference: the pair dies with it
+ * @name: unique in @net
+ * @role: enum kcolo_role
+ * @zone: conntrack zone of its own (S3)
+ * @tmpl: template conntrack that puts packets into @zone
+ * @vm: the guest's port
+ * @peer: the port towards the other host
+ * @cfg: settings
+ * @phase: struct kcolo_phase, packed; written under kcolo_net.cfg
+ * @phase_since: jiffies, when @phase changed
+ * @before: enum kcolo_state before the checkpoint that is under way
+ * @adopting: a commit has been seen, unknown connections are adopted (C0)
+ * @dead: being removed; requests and works must not start again
+ * @pinned: bit 0: holds a reference on the module (S5)
+ * @mac: the guest's address as last seen on @vm, 0 if none (secondary)
+ * @stats: counters
+ * @flows: table of connections (primary)
+ * @flow_mask: buckets of @flows, less one
+ * @flow_n: connections in @flows
+ * @flow_lock: protects insertion into and removal from @flows
+ * @held_n: packets of the guest held, waiting frames included
+ * @held_bytes: their memory
+ * @queued_n: packets of the secondary queued (primary)
+ * @queued_bytes: their memory
+ * @out_lock: protects @outbox, @wait and @flushing
+ * @outbox: packets that leave in order from @out_work
+ * @wait: mirrored frames that wait for the end of a checkpoint (C6)
+ * @flushing: all packets go through @outbox, so that none overtakes
+ * @hold_out: @out_work must not start yet, @outbox is being sorted
+ * @out_work: sends @outbox
+ * @scan_work: timeouts, old connections, requests
+ * @tell_work: tells user space about an open request
+ * @request: the open request
+ * @foreign: packets of a foreign epoch in a row (C4)
+ * @walked: jiffies of the last walk through conntrack (secondary)
+ * @rcu: delayed free
+ */
+struct kcolo_pair {
+	struct list_head list;
+	struct net *net;
+	char name[KCOLO_NAME_MAX + 1];
+	u8 role;
+	u16 zone;
+	struct nf_conn *tmpl;
+	struct kcolo_port vm;
+	struct kcolo_port peer;
+	struct kcolo_config cfg;
+	atomic64_t phase;
+	unsigned long phase_since;
+	u8 before;
+	bool adopting;
+	bool dead;
+	unsigned long pinned;
+	u64 mac;
+	struct kcolo_stats __percpu *stats;
+
+	struct hlist_head *flows;
+	u32 flow_mask;
+	atomic_t flow_n;
+	spinlock_t flow_lock;
+
+	atomic_t held_n;
+	atomic_long_t held_bytes;
+	atomic_t queued_n;
+	atomic_long_t queued_bytes;
+
+	spinlock_t out_lock;
+	struct list_head outbox;
+	struct list_head wait;
+	bool flushing;
+	bool hold_out;
+	struct work_struct out_work;
+	struct delayed_work scan_work;
+	struct delayed_work tell_work;
+	struct kcolo_request request;
+	atomic_t foreign;
+	unsigned long walked;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct kcolo_net - a network namespace
+ * @cfg: serialises all configuration
+ * @pairs: all pairs, RCU, changed under @cfg
+ * @ports: ports by ifindex, RCU, changed under @cfg
+ * @generation: changes with @pairs, for dumps
+ * @failed_over: pairs whose guest serves the clients from here
+ * @hooks: the hooks are registered
+ */
+struct kcolo_net {
+	struct mutex cfg;
+	struct list_head pairs;
+	struct hlist_head ports[KCOLO_PORT_HASH];
+	unsigned int generation;
+	atomic_t failed_over;
+	bool hooks;
+};
+
+/**
+ * struct kcolo_client - the client's newest ACK as delivered to PVM (R15)
+ * @seq: its next sequence number
+ * @ack: what it has acknowledged
+ * @tsval: its timestamp, network order, if @has_ts
+ * @tsecr: the echoed timestamp, network order, if @has_ts
+ * @win: its window as on the wire
+ * @ok: an ACK was seen
+ * @fin: its FIN was seen
+ * @rst: its RST was seen
+ * @has_ts: timestamps are in use
+ */
+struct kcolo_client {
+	u32 seq;
+	u32 ack;
+	__be32 tsval;
+	__be32 tsecr;
+	u16 win;
+	bool ok;
+	bool fin;
+	bool rst;
+	bool has_ts;
+};
+
+/**
+ * struct kcolo_flow - one connection on the primary
+ * @node: in kcolo_pair.flows, RCU, changed under kcolo_pair.flow_lock
+ * @tuple: as in packets of the guest
+ * @pair: whose
+ * @lock: protects the rest
+ * @cmp: the comparison
+ * @held: the guest's packets, in order of arrival
+ * @gated: those of @held at or below cmp that wait for R1 (b), by ack
+ * @resets: those of @held with RST that wait for the other side's (R5)
+ * @queued: the secondary's packets that wait to be compared
+ * @early: the secondary's packets of an epoch that is not this one
+ * @outbox: packets on their way out
+ * @client: the client's newest ACK
+ * @epoch: the flow has gone through this commit
+ * @gen: the flow has seen packets after this begin, @nxt_begin is valid
+ * @nxt_begin: cmp.nxt at that begin
+ * @ack_begin: the primary's highest ack at that begin
+ * @order: arrivals so far
+ * @p_heard: monotonic ns, last packet of the primary
+ * @s_heard: monotonic ns, last packet of the secondary
+ * @used: jiffies of the last packet
+ * @opened_by_vm: the guest sent the first SYN
+ * @releasing: somebody is sending @outbox; others only append (R12)
+ * @told: state of the last event
+ * @asked: this flow has asked for a checkpoint for want of a partner
+ * @dead: removed from the table
+ * @rcu: delayed free
+ */
+struct kcolo_flow {
+	struct hlist_node node;
+	struct kcolo_tuple tuple;
+	struct kcolo_pair *pair;
+	spinlock_t lock;
+	struct kcolo_cmp cmp;
+	struct list_head held;
+	struct list_head gated;
+	struct list_head resets;
+	struct list_head queued;
+	struct list_head early;
+	struct list_head outbox;
+	struct kcolo_client client;
+	u32 epoch;
+	u32 gen;
+	u32 nxt_begin;
+	u32 ack_begin;
+	u32 order;
+	u64 p_heard;
+	u64 s_heard;
+	unsigned long used;
+	u8 told;
+	bool opened_by_vm;
+	bool releasing;
+	bool asked;
+	bool dead;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct kcolo_held - a packet that kcolo owns for a while
+ * @seg: the segment, for the comparison
+ * @list: in one of the lists of its flow or pair
+ * @skb: the packet; skb->data is the IP header
+ * @okfn: where it goes on, NULL for a packet of the secondary
+ * @since: monotonic ns of its arrival
+ * @size: its memory, as it was counted
+ * @gen: kcolo_phase.gen when it came
+ * @order: arrival number in its flow
+ * @data: offset of the payload in @skb
+ * @tag: epoch tag of a packet of the secondary (C4)
+ */
+struct kcolo_held {
+	struct kcolo_seg seg;
+	struct list_head list;
+	struct sk_buff *skb;
+	int (*okfn)(struct net *net, struct sock *sk, struct sk_buff *skb);
+	u64 since;
+	u32 size;
+	u32 gen;
+	u32 order;
+	u32 data;
+	u8 tag;
+};
+
+extern unsigned int kcolo_net_id;
+
+static inline struct kcolo_net *kcolo_net(struct net *net)
+{
+	return net_generic(net, kcolo_net_id);
+}
+
+static inline struct kcolo_phase kcolo_phase(const struct kcolo_pair *pair)
+{
+	u64 v = atomic64_read(&pair->phase);
+
+	return (struct kcolo_phase){
+		.epoch = v >> 32,
+		.gen = v >> 8 & KCOLO_GEN_MASK,
+		.state = v & 0xff,
+	};
+}
+
+/* C4: the epoch as the secondary's packets carry it. */
+static inline u8 kcolo_tag(u32 epoch)
+{
+	return 1 + epoch % 255;
+}
+
+static inline u32 kcolo_state(const struct kcolo_pair *pair)
+{
+	return kcolo_phase(pair).state;
+}
+
+static inline struct kcolo_held *kcolo_held_of(const struct kcolo_seg *seg)
+{
+	return container_of(seg, struct kcolo_held, seg);
+}
+
+/* hook.c */
+int kcolo_hooks_get(struct net *net, u8 role);
+void kcolo_hooks_put(struct net *net, u8 role);
+void kcolo_hooks_off(struct net *net);
+struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex);
+struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex);
+enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
+					   struct sk_buff *skb, bool v6);
+
+/* hold.c */
+int kcolo_hold_init(void);
+void kcolo_hold_exit(void);
+void kcolo_hold_setup(struct kcolo_pair *pair);
+bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size);
+struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
+			      const struct nf_hook_state *state, bool forward);
+void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held);
+void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
+		      const struct net_device *dev);
+void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list);
+unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
+			       const struct nf_hook_state *state);
+void kcolo_hold_flush_begin(struct kcolo_pair *pair);
+void kcolo_hold_flush_end(struct kcolo_pair *pair);
+
+/* flow.c */
+int kcolo_flow_init(void);
+void kcolo_flow_exit(void);
+int kcolo_flow_table(struct kcolo_pair *pair);
+struct kcolo_flow *kcolo_flow_find(struct kcolo_pair *pair,
+				   const struct kcolo_tuple *tuple);
+struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
+				  const struct kcolo_tuple *tuple);
+void kcolo_flow_walk(struct kcolo_pair *pair,
+		     void (*fn)(struct kcolo_flow *flow, void *data),
+		     void *data);
+void kcolo_flow_remove(struct kcolo_flow *flow);
+void kcolo_flow_drain(struct kcolo_flow *flow);
+void kcolo_flow_tuple(const struct kcolo_flow *flow, struct kcolo_tuple *to);
+enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow);
+
+/* payload.c */
+u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
+			const struct kcolo_seg *s, u32 s_off, u32 len);
+u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf);
+
+/* primary.c */
+unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
+			      const struct nf_hook_state *state);
+unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
+				const struct nf_hook_state *state);
+void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
+			  bool v6);
+void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_primary_scan(struct kcolo_pair *pair);
+void kcolo_primary_let_go(struct kcolo_flow *flow, void *data);
+void kcolo_primary_purge(struct kcolo_flow *flow, void *dev);
+
+/* resend.c */
+void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
+		      const struct sk_buff *like,
+		      const struct kcolo_client *client);
+
+/* secondary.c */
+void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
+			   const struct nf_hook_state *state, bool from_vm);
+unsigned int kcolo_secondary_gate(struct kcolo_pair *pair, struct sk_buff *skb,
+				  const struct nf_hook_state *state,
+				  bool from_vm);
+unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
+				  bool v6, bool from_vm, bool to_peer);
+u32 kcolo_secondary_count(struct kcolo_pair *pair);
+void kcolo_secondary_scan(struct kcolo_pair *pair);
+void kcolo_secondary_pin(struct kcolo_pair *pair);
+void kcolo_secondary_unpin(struct kcolo_pair *pair);
+
+/* checkpoint.c */
+int kcolo_checkpoint(struct kcolo_pair *pair, u8 action, const u32 *epoch,
+		     struct netlink_ext_ack *extack);
+int kcolo_failover(struct kcolo_pair *pair, const u32 *action,
+		   struct netlink_ext_ack *extack);
+void kcolo_checkpoint_watch(struct kcolo_pair *pair);
+
+/* request.c */
+void kcolo_request(struct kcolo_pair *pair,
+		   const struct kcolo_miscompare *what);
+void kcolo_request_setup(struct kcolo_pair *pair);
+void kcolo_request_begin(struct kcolo_pair *pair);
+void kcolo_request_end(struct kcolo_pair *pair, bool committed);
+bool kcolo_request_open(struct kcolo_pair *pair,
+			struct kcolo_miscompare *what);
+bool kcolo_request_unanswered(struct kcolo_pair *pair);
+
+/* pair.c */
+extern struct pernet_operations kcolo_net_ops;
+int kcolo_pair_init(void);
+void kcolo_pair_exit(void);
+struct kcolo_pair *kcolo_pair_find(struct kcolo_net *kn, const char *name);
+int kcolo_pair_add(struct net *net, struct nlattr **attrs,
+		   struct netlink_ext_ack *extack);
+int kcolo_pair_set(struct kcolo_pair *pair, struct nlattr **attrs,
+		   struct netlink_ext_ack *extack);
+int kcolo_pair_del(struct kcolo_pair *pair, bool force,
+		   struct netlink_ext_ack *extack);
+
+/* stats.c */
+int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair);
+
+/* nl.c: events go to whoever listens, from process context */
+int kcolo_nl_init(void);
+void kcolo_nl_exit(void);
+bool kcolo_event_miscompare(struct kcolo_pair *pair,
+			    const struct kcolo_miscompare *what);
+void kcolo_event_checkpoint(struct kcolo_pair *pair, u8 action, u8 cause);
+void kcolo_event_pair(struct kcolo_pair *pair, u8 cmd, u8 cause);
+void kcolo_event_flow(struct kcolo_flow *flow);
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Compares payload where it lies, without a copy and whatever its fragments. */
+#include "kcolo.h"
+
+static u32 first_difference(const u8 *a, const u8 *b, u32 len)
+{
+	u32 i;
+
+	if (!memcmp(a, b, len))
+		return len;
+	for (i = 0; a[i] == b[i]; i++)
+		;
+	return i;
+}
+
+/* Piece by piece, each as long as both are contiguous. */
+static u32 equal_paged(struct sk_buff *a, u32 a_off, struct sk_buff *b,
+		       u32 b_off, u32 len)
+{
+	struct skb_seq_state as, bs;
+	const u8 *ap, *bp;
+	u32 done = 0, n, same;
+
+	skb_prepare_seq_read(a, a_off, a_off + len, &as);
+	skb_prepare_seq_read(b, b_off, b_off + len, &bs);
+	while (done < len) {
+		u32 an = skb_seq_read(done, &ap, &as);
+		u32 bn = skb_seq_read(done, &bp, &bs);
+
+		n = min3(an, bn, len - done);
+		if (!n)
+			break;	/* unreadable memory counts as a difference */
+		same = first_difference(ap, bp, n);
+		done += same;
+		if (same < n)
+			break;
+	}
+	skb_abort_seq_read(&as);
+	skb_abort_seq_read(&bs);
+	return done;
+}
+
+/**
+ * kcolo_payload_equal() - how many payload bytes of two packets are equal
+ * @p: segment of the primary, in a held packet
+ * @p_off: first byte of its payload to compare
+ * @s: segment of the secondary, in a held packet
+ * @s_off: first byte of its payload to compare
+ * @len: bytes to compare, both payloads have them
+ *
+ * Return: equal bytes before the first difference, @len if there is none.
+ */
+u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
+			const struct kcolo_seg *s, u32 s_off, u32 len)
+{
+	const struct kcolo_held *ph = kcolo_held_of(p), *sh = kcolo_held_of(s);
+	struct sk_buff *a = ph->skb, *b = sh->skb;
+
+	p_off += ph->data;
+	s_off += sh->data;
+	if (p_off + len <= skb_headlen(a) && s_off + len <= skb_headlen(b))
+		return first_difference(a->data + p_off, b->data + s_off, len);
+	return equal_paged(a, p_off, b, s_off, len);
+}
+
+/**
+ * kcolo_payload_copy() - copy some payload for an event
+ * @seg: segment, in a held packet
+ * @seq: sequence number to begin at, within the segment
+ * @buf: KCOLO_SNIPPET_MAX bytes
+ *
+ * Return: bytes copied.
+ */
+u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf)
+{
+	const struct kcolo_held *held = kcolo_held_of(seg);
+	u32 off = seq - seg->seq - !!(seg->flags & KCOLO_TCP_SYN);
+	u32 len = seg->end - seq - !!(seg->flags & KCOLO_TCP_FIN);
+
+	len = min_t(u32, len, KCOLO_SNIPPET_MAX);
+	if (!len || skb_copy_bits(held->skb, held->data + off, buf, len))
+		return 0;
+	return len;
+}

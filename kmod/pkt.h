@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Packet headers, parsed once, every length bounded (R11). */
+#ifndef _KCOLO_PKT_H
+#define _KCOLO_PKT_H
+
+#include "types.h"
+
+#define KCOLO_TCP_FIN	0x01
+#define KCOLO_TCP_SYN	0x02
+#define KCOLO_TCP_RST	0x04
+#define KCOLO_TCP_ACK	0x10
+
+/**
+ * enum kcolo_pkt_verdict - what a packet turned out to be
+ * @KCOLO_PKT_TCP: a whole TCP segment; all of struct kcolo_pkt is valid
+ * @KCOLO_PKT_OTHER: another protocol or a fragment; only addresses are valid
+ * @KCOLO_PKT_MORE: @need bytes of header must be readable, ask again
+ * @KCOLO_PKT_BAD: lengths contradict each other or the packet's end
+ */
+enum kcolo_pkt_verdict {
+	KCOLO_PKT_TCP,
+	KCOLO_PKT_OTHER,
+	KCOLO_PKT_MORE,
+	KCOLO_PKT_BAD,
+};
+
+/**
+ * struct kcolo_addr - an IPv4 or IPv6 address
+ * @w: network order; IPv4 uses the first word, the others are zero
+ */
+struct kcolo_addr {
+	__be32 w[4];
+};
+
+/**
+ * struct kcolo_tuple - a connection as seen in packets of the guest
+ * @src: the guest's address
+ * @dst: the client's address
+ * @sport: the guest's port, network order
+ * @dport: the client's port, network order
+ * @v6: IPv6
+ * @proto: transport protocol
+ * @pad: zero, the tuple is hashed and compared as memory
+ */
+struct kcolo_tuple {
+	struct kcolo_addr src;
+	struct kcolo_addr dst;
+	__be16 sport;
+	__be16 dport;
+	u8 v6;
+	u8 proto;
+	u16 pad;
+};
+
+/**
+ * struct kcolo_pkt - a parsed packet
+ * @tuple: addresses and ports as on the wire
+ * @l4: offset of the transport header from the IP header
+ * @data: offset of the payload from the IP header
+ * @end: offset of the end of the packet from the IP header, padding excluded
+ * @need: with KCOLO_PKT_MORE, header bytes that must be readable
+ * @seq: first sequence number, host order
+ * @seq_end: sequence number behind the segment, SYN and FIN counting one each
+ * @ack: acknowledgment number, host order; valid if @flags has ACK
+ * @win: window as on the wire, not scaled
+ * @flags: KCOLO_TCP_*
+ */
+struct kcolo_pkt {
+	struct kcolo_tuple tuple;
+	u32 l4;
+	u32 data;
+	u32 end;
+	u32 need;
+	u32 seq;
+	u32 seq_end;
+	u32 ack;
+	u16 win;
+	u8 flags;
+};
+
+/**
+ * struct kcolo_tcp_opts - places of the TCP options that carry numbers
+ * @sack: offset of the first SACK edge from the TCP header, 0 if none
+ * @sack_blocks: complete blocks of two edges
+ * @ts: offset of TSval from the TCP header, 0 if none
+ */
+struct kcolo_tcp_opts {
+	u8 sack;
+	u8 sack_blocks;
+	u8 ts;
+};
+
+enum kcolo_pkt_verdict kcolo_pkt_parse(struct kcolo_pkt *pkt, const u8 *ip,
+				       u32 avail, u32 len, bool v6);
+void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen);
+void kcolo_tuple_reverse(struct kcolo_tuple *to,
+			 const struct kcolo_tuple *from);
+
+#endif

@@ -1,0 +1,877 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The primary host: what the guest (P) says leaves when the secondary (S) has
+ * said the same (R1-R12).
+ *
+ * A packet of P is parsed, finds its flow, is heard by the comparison and waits
+ * in flow->held. Bytes that are not compared yet wait in the comparison; behind
+ * them comes the ACK gate (flow->gated); resets wait in flow->resets for the
+ * other side's. What may leave moves to flow->outbox and is sent after the
+ * flow's lock is dropped.
+ */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/timekeeping.h>
+#include <net/tcp.h>
+#include <linux/unaligned.h>
+
+#include "kcolo.h"
+
+#define IDLE_OPENING	(120 * HZ)
+#define IDLE_CLOSED	(60 * HZ)		/* a Linux guest's TIME_WAIT */
+#define IDLE_OPEN	(5UL * 24 * 3600 * HZ)	/* as conntrack's (W7) */
+
+static void fill_seg(struct kcolo_seg *seg, const struct kcolo_pkt *pkt)
+{
+	seg->seq = pkt->seq;
+	seg->end = pkt->seq_end;
+	seg->ack = pkt->ack;
+	seg->flags = pkt->flags;
+	seg->queued = false;
+}
+
+/* Packets that leave together leave in P's order (R12). */
+static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	struct kcolo_held *at;
+
+	list_del(&held->list);
+	list_for_each_entry_reverse(at, &flow->outbox, list)
+		if ((s32)(at->order - held->order) < 0)
+			break;
+	list_add(&held->list, &at->list);
+}
+
+/* Sorted by ack, so that those whose ack may leave are always in front. */
+static void gate(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	struct kcolo_held *at;
+
+	list_for_each_entry_reverse(at, &flow->gated, seg.gated)
+		if (!seq_after(at->seg.ack, held->seg.ack))
+			break;
+	list_add(&held->seg.gated, &at->seg.gated);
+}
+
+/* R1 (a) holds; leave at once if (b) does, too. */
+static void settle(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	if (kcolo_cmp_gate(&flow->cmp, &held->seg))
+		let_out(flow, held);
+	else
+		gate(flow, held);
+}
+
+/* Forget a held packet of P, whatever it waits for. */
+static void unhold(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	if (held->seg.queued)
+		kcolo_cmp_remove(&flow->cmp, KCOLO_P, &held->seg);
+	else
+		list_del(&held->seg.gated);
+	list_del(&held->list);
+}
+
+static void drop_queued(struct kcolo_flow *flow)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->queued, list) {
+		kcolo_cmp_remove(&flow->cmp, KCOLO_S, &held->seg);
+		list_del(&held->list);
+		kcolo_hold_drop(flow->pair, held);
+	}
+}
+
+/* The old connection is dead; what it still wanted to say dies with it. */
+static void drop_held(struct kcolo_flow *flow)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->held, list) {
+		unhold(flow, held);
+		kcolo_count(flow->pair, DROPPED_RESET);
+		kcolo_hold_drop(flow->pair, held);
+	}
+}
+
+/* R5: RST has met RST. Bytes that only one side said will never be equal. */
+static void leave_resets(struct kcolo_flow *flow)
+{
+	struct kcolo_held *held, *next;
+	bool left = false;
+
+	list_for_each_entry_safe(held, next, &flow->resets, seg.gated) {
+		if (!kcolo_cmp_gate(&flow->cmp, &held->seg))
+			continue;
+		list_del(&held->seg.gated);
+		let_out(flow, held);
+		left = true;
+	}
+	if (!left)
+		return;
+	list_for_each_entry_safe(held, next, &flow->held, list) {
+		if (!held->seg.queued)
+			continue;
+		unhold(flow, held);
+		kcolo_count(flow->pair, DROPPED_RESET);
+		kcolo_hold_drop(flow->pair, held);
+	}
+	drop_queued(flow);
+}
+
+static void ask(struct kcolo_flow *flow, u8 reason, u32 seq,
+		const struct kcolo_seg *p, const struct kcolo_seg *s)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+	struct kcolo_miscompare what = {
+		.tuple = flow->tuple,
+		.reason = reason,
+		.seq = seq,
+		.stream = c->stream + (s32)(seq - c->cmp),
+		.stream_ok = c->stream_ok,
+	};
+
+	if (p)
+		what.p_len = kcolo_payload_copy(p, seq, what.p);
+	if (s)
+		what.s_len = kcolo_payload_copy(s, seq, what.s);
+	kcolo_request(flow->pair, &what);
+}
+
+static void compare(struct kcolo_flow *flow)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+	u64 before = c->compared;
+	struct kcolo_seg *p, *s;
+	enum kcolo_diff diff;
+
+	diff = kcolo_cmp_run(c, kcolo_payload_equal, &p, &s);
+	kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
+	if (diff == KCOLO_DIFF_NONE)
+		return;
+	kcolo_count(flow->pair, MISCOMPARES);
+	ask(flow, diff == KCOLO_DIFF_FIN ? KCOLO_REASON_FIN :
+					   KCOLO_REASON_PAYLOAD, c->cmp, p, s);
+}
+
+/* Compare as far as both have spoken and let out what may leave. */
+static void advance(struct kcolo_flow *flow)
+{
+	struct kcolo_held *held, *next;
+	struct kcolo_seg *seg;
+
+	compare(flow);
+	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P)))
+		settle(flow, kcolo_held_of(seg));
+	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S))) {
+		held = kcolo_held_of(seg);
+		list_del(&held->list);
+		kcolo_hold_drop(flow->pair, held);
+	}
+	list_for_each_entry_safe(held, next, &flow->gated, seg.gated) {
+		if (!kcolo_cmp_gate(&flow->cmp, &held->seg))
+			break;
+		list_del(&held->seg.gated);
+		let_out(flow, held);
+	}
+	if (kcolo_cmp_rst_met(&flow->cmp))
+		leave_resets(flow);
+	if (list_empty(&flow->held))
+		flow->asked = false;
+}
+
+/* A SYN may start the connection afresh (R4). */
+static void hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
+		     const struct kcolo_seg *seg)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+
+	if (!(seg->flags & KCOLO_TCP_SYN) || !kcolo_cmp_is_new_syn(c, side, seg))
+		return;
+	drop_queued(flow);
+	if (side == KCOLO_P) {
+		drop_held(flow);
+		memset(&flow->client, 0, sizeof(flow->client));
+		flow->opened_by_vm = !(seg->flags & KCOLO_TCP_ACK);
+	}
+	kcolo_cmp_syn(c, side, seg);
+	if (c->state == KCOLO_CMP_RUN)
+		kcolo_count(flow->pair, FLOWS_OPENED);
+}
+
+/* Put a held packet of P where it has to wait. Returns false if nowhere. */
+static bool place(struct kcolo_flow *flow, struct kcolo_held *held,
+		  enum kcolo_fate fate)
+{
+	list_add_tail(&held->list, &flow->held);
+	switch (fate) {
+	case KCOLO_FATE_QUEUED:
+		kcolo_cmp_queue(&flow->cmp, KCOLO_P, &held->seg);
+		return true;
+	case KCOLO_FATE_COVERED:
+		gate(flow, held);
+		return true;
+	case KCOLO_FATE_RST:
+		list_add_tail(&held->seg.gated, &flow->resets);
+		return true;
+	default:
+		list_del(&held->list);
+		return false;
+	}
+}
+
+/* R11: a sequence number out of all reason. */
+static void refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	kcolo_count(flow->pair, MALFORMED);
+	ask(flow, KCOLO_REASON_MALFORMED, seg->seq, NULL, NULL);
+}
+
+static void drop_early(struct kcolo_flow *flow)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->early, list) {
+		list_del(&held->list);
+		kcolo_count(flow->pair, SECONDARY_STALE);
+		kcolo_hold_drop(flow->pair, held);
+	}
+}
+
+/* Hear a segment of S and keep it if it is to be compared. */
+static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	struct kcolo_pair *pair = flow->pair;
+
+	hear_syn(flow, KCOLO_S, &held->seg);
+	if (kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg) ==
+	    KCOLO_FATE_QUEUED &&
+	    kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
+		list_add_tail(&held->list, &flow->queued);
+		return;
+	}
+	kcolo_hold_drop(pair, held);
+}
+
+/* S has spoken in the new epoch before the commit reached this host (C4). */
+static void take_early(struct kcolo_flow *flow, u8 tag)
+{
+	struct kcolo_held *held, *next;
+	LIST_HEAD(early);
+
+	list_splice_init(&flow->early, &early);
+	list_for_each_entry_safe(held, next, &early, list) {
+		list_del(&held->list);
+		if (held->tag == tag) {
+			take_s(flow, held);
+		} else {
+			kcolo_count(flow->pair, SECONDARY_STALE);
+			kcolo_hold_drop(flow->pair, held);
+		}
+	}
+}
+
+/* C2: packets before the barrier leave, the later ones are put in again. */
+static void cut_at_barrier(struct kcolo_flow *flow, u32 gen,
+			   struct list_head *later)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->held, list) {
+		unhold(flow, held);
+		if (held->gen == gen) {
+			list_add_tail(&held->list, later);
+			continue;
+		}
+		INIT_LIST_HEAD(&held->list);
+		let_out(flow, held);
+	}
+}
+
+/**
+ * kcolo_primary_sync() - carry a commit through in one flow (C2)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ *
+ * Done by whoever touches the flow first after the commit, the checkpoint's own
+ * walk at the latest. The caller drains the flow.
+ */
+void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+	struct kcolo_held *held, *next;
+	LIST_HEAD(later);
+
+	if (likely(flow->epoch == phase.epoch))
+		return;
+	flow->epoch = phase.epoch;
+	flow->asked = false;
+	drop_queued(flow);
+	cut_at_barrier(flow, phase.gen, &later);
+	if (flow->gen == phase.gen) {
+		c->nxt = flow->nxt_begin;
+		c->side[KCOLO_P].ack = flow->ack_begin;
+	}
+	if (c->state == KCOLO_CMP_NONE)
+		memset(&c->side, 0, sizeof(c->side));
+	else
+		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
+
+	list_for_each_entry_safe(held, next, &later, list) {
+		list_del(&held->list);
+		hear_syn(flow, KCOLO_P, &held->seg);
+		if (place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
+			continue;
+		refuse_far(flow, &held->seg);
+		kcolo_hold_drop(flow->pair, held);
+	}
+	take_early(flow, kcolo_tag(phase.epoch));
+	advance(flow);
+}
+
+/**
+ * kcolo_primary_resume() - go on after an abort, as if nothing had been (C3)
+ * @flow: locked by the caller, who drains it
+ * @phase: of the pair
+ */
+void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	take_early(flow, kcolo_tag(phase.epoch));
+	advance(flow);
+}
+
+/* C1: remember where P stood at the barrier, before its first packet after it. */
+static void note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	if (flow->gen == phase.gen)
+		return;
+	flow->gen = phase.gen;
+	flow->nxt_begin = flow->cmp.nxt;
+	flow->ack_begin = flow->cmp.side[KCOLO_P].ack;
+}
+
+/*
+ * Finds and locks the flow of a packet; makes it if the packet may start one.
+ * A flow that died between look-up and lock has left the table: look again.
+ */
+static struct kcolo_flow *lock_flow(struct kcolo_pair *pair,
+				    const struct kcolo_tuple *tuple, bool make)
+{
+	struct kcolo_flow *flow;
+
+	for (;;) {
+		flow = make ? kcolo_flow_get(pair, tuple) :
+			      kcolo_flow_find(pair, tuple);
+		if (!flow)
+			return NULL;
+		spin_lock(&flow->lock);
+		if (likely(!flow->dead))
+			return flow;
+		spin_unlock(&flow->lock);
+	}
+}
+
+/* What may begin a flow: a SYN, or the refusal of one. */
+static bool starts_flow(const struct kcolo_pkt *pkt)
+{
+	if (pkt->flags & KCOLO_TCP_SYN)
+		return true;
+	return pkt->flags & KCOLO_TCP_RST && pkt->flags & KCOLO_TCP_ACK &&
+	       !pkt->seq;
+}
+
+/* R10: at a limit new packets of P are dropped; what is held stays. */
+static unsigned int overflow(struct kcolo_pair *pair,
+			     const struct kcolo_tuple *tuple)
+{
+	struct kcolo_miscompare what = {
+		.tuple = *tuple,
+		.reason = KCOLO_REASON_OVERFLOW,
+	};
+
+	kcolo_count(pair, OVERFLOW);
+	kcolo_request(pair, &what);
+	return NF_DROP;
+}
+
+/* Nothing stands between this packet and the client. */
+static bool leaves_at_once(struct kcolo_flow *flow, struct kcolo_phase phase,
+			   const struct kcolo_seg *seg, enum kcolo_fate fate)
+{
+	if (fate == KCOLO_FATE_RST && !kcolo_cmp_rst_met(&flow->cmp))
+		return false;
+	return (fate == KCOLO_FATE_COVERED || fate == KCOLO_FATE_RST) &&
+	       phase.state != KCOLO_STATE_CHECKPOINT &&
+	       kcolo_cmp_gate(&flow->cmp, seg) && list_empty(&flow->resets) &&
+	       list_empty(&flow->outbox) && !flow->releasing &&
+	       !READ_ONCE(flow->pair->flushing);
+}
+
+/* Unlocks a flow, sends what may leave, tells if its state has changed. */
+static void unlock_flow(struct kcolo_flow *flow)
+{
+	u8 state = kcolo_flow_state(flow);
+	bool changed = flow->told != state;
+
+	flow->told = state;
+	spin_unlock(&flow->lock);
+	kcolo_flow_drain(flow);
+	if (unlikely(changed))
+		kcolo_event_flow(flow);
+}
+
+/* A verdict that has to wait until the flow is unlocked. */
+#define PASS_BEHIND (NF_MAX_VERDICT + 1)
+
+/* The locked part of kcolo_primary_vm(). */
+static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
+			   const struct kcolo_pkt *pkt, struct sk_buff *skb,
+			   const struct nf_hook_state *state)
+{
+	struct kcolo_pair *pair = flow->pair;
+	struct kcolo_held *held;
+	struct kcolo_seg seg;
+	enum kcolo_fate fate;
+
+	kcolo_primary_sync(flow, phase);
+	note_barrier(flow, phase);
+	flow->used = jiffies;
+	flow->p_heard = ktime_get_mono_fast_ns();
+	fill_seg(&seg, pkt);
+	hear_syn(flow, KCOLO_P, &seg);
+	if (flow->cmp.state == KCOLO_CMP_NONE && READ_ONCE(pair->adopting) &&
+	    !(pkt->flags & KCOLO_TCP_RST)) {
+		kcolo_cmp_adopt(&flow->cmp, pkt->seq, false);
+		kcolo_count(pair, FLOWS_ADOPTED);
+	}
+	fate = kcolo_cmp_put(&flow->cmp, KCOLO_P, &seg);
+	if (fate == KCOLO_FATE_FAR) {
+		refuse_far(flow, &seg);
+		return NF_DROP;
+	}
+	if (fate == KCOLO_FATE_UNKNOWN)
+		return PASS_BEHIND;
+	if (leaves_at_once(flow, phase, &seg, fate)) {
+		kcolo_count(pair, PASSED);
+		return NF_ACCEPT;
+	}
+	if (!kcolo_hold_room(pair, true, skb->truesize))
+		return overflow(pair, &flow->tuple);
+	held = kcolo_hold(pair, skb, state, true);
+	if (!held) {
+		kcolo_count(pair, NOMEM);
+		return NF_DROP;
+	}
+	kcolo_count(pair, HOLD);
+	held->seg = seg;
+	held->data = pkt->data;
+	held->gen = phase.gen;
+	held->order = flow->order++;
+	place(flow, held, fate);
+	if (phase.state != KCOLO_STATE_CHECKPOINT)
+		advance(flow);
+	return NF_STOLEN;
+}
+
+/**
+ * kcolo_primary_vm() - a packet of the guest
+ * @pair: a primary pair
+ * @skb: at the end of PRE_ROUTING
+ * @state: the hook's
+ *
+ * Return: a verdict.
+ */
+unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
+			      const struct nf_hook_state *state)
+{
+	struct kcolo_phase phase = kcolo_phase(pair);
+	struct kcolo_flow *flow;
+	struct kcolo_pkt pkt;
+	unsigned int verdict;
+	bool make;
+
+	kcolo_count(pair, PRIMARY_PACKETS);
+	kcolo_count_n(pair, PRIMARY_BYTES, skb->len);
+	if (phase.state == KCOLO_STATE_BYPASS) {
+		kcolo_count(pair, UNCOMPARED_BYPASS);
+		return kcolo_hold_behind(pair, skb, state);
+	}
+	switch (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6)) {
+	case KCOLO_PKT_TCP:
+		break;
+	case KCOLO_PKT_OTHER:
+		kcolo_count(pair, UNCOMPARED_PROTO);
+		return kcolo_hold_behind(pair, skb, state);
+	default:
+		kcolo_count(pair, MALFORMED);
+		return NF_DROP;
+	}
+
+	make = starts_flow(&pkt) || READ_ONCE(pair->adopting);
+	flow = lock_flow(pair, &pkt.tuple, make);
+	if (!flow) {
+		if (make)
+			return overflow(pair, &pkt.tuple);
+		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
+		return kcolo_hold_behind(pair, skb, state);
+	}
+	verdict = take_p(flow, phase, &pkt, skb, state);
+	unlock_flow(flow);
+	if (verdict == PASS_BEHIND) {
+		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
+		return kcolo_hold_behind(pair, skb, state);
+	}
+	return verdict;
+}
+
+/*
+ * R15: S repeats what the client has acknowledged; its copy of that ACK was lost
+ * on the mirror. A SYN may be in S's own space, so only its place counts.
+ */
+static bool client_has(const struct kcolo_flow *flow,
+		       const struct kcolo_seg *seg)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	u32 end = seg->end;
+
+	if (seg->flags & KCOLO_TCP_SYN)
+		end = c->side[KCOLO_P].isn + 1;
+	return seg->seq != seg->end && flow->client.ok &&
+	       c->state == KCOLO_CMP_RUN && kcolo_cmp_offset_ok(c) &&
+	       !seq_after(end, flow->client.ack);
+}
+
+/* The locked part of kcolo_primary_peer(); returns whether the skb was kept. */
+static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
+		   const struct kcolo_pkt *pkt, struct sk_buff *skb,
+		   const struct nf_hook_state *state, u8 tag)
+{
+	struct kcolo_pair *pair = flow->pair;
+	bool early = tag != kcolo_tag(phase.epoch);
+	enum kcolo_fate fate = KCOLO_FATE_QUEUED;
+	struct kcolo_held *held;
+	struct kcolo_seg seg;
+
+	flow->used = jiffies;
+	flow->s_heard = ktime_get_mono_fast_ns();
+	fill_seg(&seg, pkt);
+	if (!early) {
+		hear_syn(flow, KCOLO_S, &seg);
+		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
+	}
+	if (fate != KCOLO_FATE_QUEUED) {
+		if (fate == KCOLO_FATE_COVERED && seg.seq != seg.end)
+			kcolo_count(pair, SECONDARY_COVERED);
+		else if (fate == KCOLO_FATE_FAR)
+			kcolo_count(pair, SECONDARY_MALFORMED);
+		else if (fate == KCOLO_FATE_UNKNOWN)
+			kcolo_count(pair, SECONDARY_UNMATCHED);
+		return false;
+	}
+	if (!kcolo_hold_room(pair, false, skb->truesize)) {
+		kcolo_count(pair, SECONDARY_REFUSED);
+		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
+		return false;
+	}
+	held = kcolo_hold(pair, skb, state, false);
+	if (!held) {
+		kcolo_count(pair, NOMEM);
+		return false;
+	}
+	held->seg = seg;
+	held->data = pkt->data;
+	held->tag = tag;
+	if (early) {
+		list_add_tail(&held->list, &flow->early);
+	} else if (kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
+		list_add_tail(&held->list, &flow->queued);
+	} else {
+		kcolo_count(pair, SECONDARY_COVERED);
+		kcolo_hold_drop(pair, held);
+	}
+	return true;
+}
+
+static void hear_peer(struct kcolo_pair *pair, struct kcolo_phase phase,
+		      const struct kcolo_pkt *pkt, struct sk_buff *skb,
+		      const struct nf_hook_state *state, u8 tag)
+{
+	struct kcolo_client client = {};
+	struct kcolo_flow *flow;
+	struct kcolo_seg seg;
+	bool kept;
+
+	flow = lock_flow(pair, &pkt->tuple, starts_flow(pkt));
+	if (!flow) {
+		kcolo_count(pair, SECONDARY_UNMATCHED);
+		consume_skb(skb);
+		return;
+	}
+	kcolo_primary_sync(flow, phase);
+	fill_seg(&seg, pkt);
+	if (phase.state == KCOLO_STATE_RUNNING && client_has(flow, &seg))
+		client = flow->client;
+	kept = hear_s(flow, phase, pkt, skb, state, tag);
+	if (phase.state == KCOLO_STATE_RUNNING)
+		advance(flow);
+	unlock_flow(flow);
+	if (client.ok && !kept)
+		kcolo_resend_ack(pair, pkt, skb, &client);
+	if (!kept)
+		consume_skb(skb);
+}
+
+/**
+ * kcolo_primary_peer() - a packet of the secondary, consumed whatever it is (S1)
+ * @pair: a primary pair
+ * @skb: at PRE_ROUTING, before conntrack
+ * @state: the hook's
+ *
+ * Return: a verdict, never NF_ACCEPT.
+ */
+unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	struct kcolo_phase phase = kcolo_phase(pair);
+	bool v6 = state->pf == NFPROTO_IPV6;
+	struct kcolo_pkt pkt;
+	u8 tag;
+
+	kcolo_count(pair, SECONDARY_PACKETS);
+	kcolo_count_n(pair, SECONDARY_BYTES, skb->len);
+	if (phase.state == KCOLO_STATE_BYPASS) {
+		kcolo_count(pair, SECONDARY_BYPASS);
+		return NF_DROP;
+	}
+	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
+	case KCOLO_PKT_TCP:
+		break;
+	case KCOLO_PKT_OTHER:
+		kcolo_count(pair, SECONDARY_IGNORED);
+		return NF_DROP;
+	default:
+		kcolo_count(pair, SECONDARY_MALFORMED);
+		return NF_DROP;
+	}
+	/* C4: only during a checkpoint may another epoch be the next one. */
+	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
+	if (tag == kcolo_tag(phase.epoch)) {
+		if (atomic_read(&pair->foreign))
+			atomic_set(&pair->foreign, 0);
+	} else if (phase.state != KCOLO_STATE_CHECKPOINT) {
+		atomic_inc(&pair->foreign);
+		kcolo_count(pair, SECONDARY_STALE);
+		return NF_DROP;
+	}
+	hear_peer(pair, phase, &pkt, skb, state, tag);
+	return NF_STOLEN;
+}
+
+static void note_client(struct kcolo_client *client,
+			const struct kcolo_pkt *pkt, const struct sk_buff *skb)
+{
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+
+	if (pkt->flags & KCOLO_TCP_RST)
+		client->rst = true;
+	if (pkt->flags & KCOLO_TCP_FIN)
+		client->fin = true;
+	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
+	    !(pkt->flags & KCOLO_TCP_ACK))
+		return;
+	if (client->ok && (seq_before(pkt->ack, client->ack) ||
+			   seq_before(pkt->seq_end, client->seq)))
+		return;
+	client->seq = pkt->seq_end;
+	client->ack = pkt->ack;
+	client->win = pkt->win;
+	client->ok = true;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	client->has_ts = opts.ts;
+	if (opts.ts) {
+		client->tsval = get_unaligned((__be32 *)(th + opts.ts));
+		client->tsecr = get_unaligned((__be32 *)(th + opts.ts + 4));
+	}
+}
+
+/**
+ * kcolo_primary_client() - a packet to the guest: note the client's ACK (R15)
+ * @pair: a primary pair
+ * @skb: at POST_ROUTING of the guest's port; may be reallocated
+ * @v6: IPv6
+ */
+void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
+{
+	struct kcolo_tuple tuple;
+	struct kcolo_flow *flow;
+	struct kcolo_pkt pkt;
+
+	if (!atomic_read(&pair->flow_n) ||
+	    kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
+		return;
+	kcolo_tuple_reverse(&tuple, &pkt.tuple);
+	flow = lock_flow(pair, &tuple, false);
+	if (!flow)
+		return;
+	flow->used = jiffies;
+	note_client(&flow->client, &pkt, skb);
+	spin_unlock(&flow->lock);
+}
+
+/* R9: has the oldest packet of a list waited longer than @ms? */
+static struct kcolo_held *waits_since(struct list_head *list, u64 now, u32 ms)
+{
+	struct kcolo_held *held;
+
+	held = list_first_entry_or_null(list, struct kcolo_held, list);
+	if (!held || now - held->since < (u64)ms * NSEC_PER_MSEC)
+		return NULL;
+	return held;
+}
+
+/* R5: one side has reset the connection and the other one goes on. */
+static bool rst_unmet(struct kcolo_flow *flow, u64 now, u32 ms)
+{
+	const struct kcolo_stream *side = flow->cmp.side;
+
+	if (side[KCOLO_P].rst == side[KCOLO_S].rst)
+		return false;
+	return side[KCOLO_P].rst ? waits_since(&flow->held, now, ms) &&
+				   !list_empty(&flow->resets) &&
+				   !list_empty(&flow->queued) :
+				   waits_since(&flow->held, now, ms) != NULL;
+}
+
+static void seek_partner(struct kcolo_flow *flow, u64 now)
+{
+	const struct kcolo_config *cfg = &flow->pair->cfg;
+	struct kcolo_held *held;
+	u8 reason;
+
+	if (flow->asked || flow->cmp.state == KCOLO_CMP_DIFF)
+		return;
+	if (rst_unmet(flow, now, cfg->scan)) {
+		kcolo_count(flow->pair, MISCOMPARES);
+		ask(flow, KCOLO_REASON_RST, flow->cmp.cmp, NULL, NULL);
+		flow->asked = true;
+		return;
+	}
+	held = waits_since(&flow->held, now, cfg->timeout);
+	if (held) {
+		reason = held->seg.queued && flow->s_heard > held->since ?
+			 KCOLO_REASON_LENGTH : KCOLO_REASON_TIMEOUT;
+	} else {
+		held = waits_since(&flow->queued, now, cfg->timeout);
+		if (!held)
+			return;
+		reason = flow->p_heard > held->since ? KCOLO_REASON_LENGTH :
+						       KCOLO_REASON_TIMEOUT;
+	}
+	kcolo_count(flow->pair, TIMEOUTS);
+	ask(flow, reason, held->seg.queued ? flow->cmp.cmp : held->seg.seq,
+	    NULL, NULL);
+	flow->asked = true;
+}
+
+static bool idle_too_long(const struct kcolo_flow *flow)
+{
+	unsigned long idle = jiffies - flow->used;
+
+	switch (kcolo_flow_state(flow)) {
+	case KCOLO_FLOW_STATE_CLOSED:
+		return idle > IDLE_CLOSED;
+	case KCOLO_FLOW_STATE_OPENING:
+		return idle > IDLE_OPENING;
+	default:
+		return idle > IDLE_OPEN;
+	}
+}
+
+static void scan_flow(struct kcolo_flow *flow, void *now)
+{
+	struct kcolo_pair *pair = flow->pair;
+	struct kcolo_phase phase = kcolo_phase(pair);
+
+	spin_lock(&flow->lock);
+	if (flow->dead)
+		goto unlock;
+	kcolo_primary_sync(flow, phase);
+	if (phase.state == KCOLO_STATE_RUNNING)
+		seek_partner(flow, *(u64 *)now);
+	if (idle_too_long(flow) && list_empty(&flow->held) &&
+	    list_empty(&flow->outbox) && !flow->releasing) {
+		drop_queued(flow);
+		drop_early(flow);
+		kcolo_count(pair, FLOWS_CLOSED);
+		kcolo_flow_remove(flow);
+	}
+unlock:
+	spin_unlock(&flow->lock);
+	kcolo_flow_drain(flow);
+}
+
+/**
+ * kcolo_primary_scan() - look for packets without partner and for old flows
+ * @pair: a primary pair
+ *
+ * Context: process.
+ */
+void kcolo_primary_scan(struct kcolo_pair *pair)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	kcolo_flow_walk(pair, scan_flow, &now);
+}
+
+/**
+ * kcolo_primary_let_go() - let all of a flow's packets leave, forget it (F2, F4)
+ * @flow: not locked by the caller
+ * @data: not used
+ */
+void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
+{
+	struct kcolo_held *held, *next;
+
+	spin_lock(&flow->lock);
+	if (!flow->dead) {
+		list_for_each_entry_safe(held, next, &flow->held, list) {
+			unhold(flow, held);
+			INIT_LIST_HEAD(&held->list);
+			let_out(flow, held);
+		}
+		drop_queued(flow);
+		drop_early(flow);
+		kcolo_flow_remove(flow);
+	}
+	spin_unlock(&flow->lock);
+	kcolo_flow_drain(flow);
+}
+
+/**
+ * kcolo_primary_purge() - drop a flow's packets, a device or the pair goes away
+ * @flow: not locked by the caller
+ * @dev: struct net_device whose packets go; NULL: all, and the flow, too
+ */
+void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
+{
+	struct kcolo_held *held, *next;
+	LIST_HEAD(gone);
+
+	spin_lock(&flow->lock);
+	list_for_each_entry_safe(held, next, &flow->held, list) {
+		if (dev && held->skb->dev != dev)
+			continue;
+		unhold(flow, held);
+		list_add_tail(&held->list, &gone);
+	}
+	kcolo_hold_purge(flow->pair, &flow->outbox, dev);
+	if (!dev && !flow->dead) {
+		drop_queued(flow);
+		drop_early(flow);
+		kcolo_flow_remove(flow);
+	}
+	spin_unlock(&flow->lock);
+	kcolo_hold_purge(flow->pair, &gone, NULL);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The secondary's connections, for dumps. */
+#ifndef _KCOLO_SECONDARY_H
+#define _KCOLO_SECONDARY_H
+
+#include "kcolo.h"
+
+/**
+ * struct kcolo_secondary_flow - a connection in conntrack
+ * @tuple: from its opener to the other end
+ * @offset: secondary_isn - primary_isn, if @offset_ok
+ * @state: enum kcolo_flow_state
+ * @offset_ok: the offset is known
+ */
+struct kcolo_secondary_flow {
+	struct kcolo_tuple tuple;
+	u32 offset;
+	u8 state;
+	bool offset_ok;
+};
+
+/**
+ * struct kcolo_cursor - a place in conntrack's table
+ * @bucket: bucket
+ * @index: connections of the pair in it that are done
+ */
+struct kcolo_cursor {
+	unsigned int bucket;
+	unsigned int index;
+};
+
+int kcolo_secondary_walk(struct kcolo_pair *pair, struct kcolo_cursor *at,
+			 int (*fn)(const struct kcolo_secondary_flow *, void *),
+			 void *data);
+
+#endif

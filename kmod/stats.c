@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Adds up the counters of a pair and puts them into a message. */
+#include <net/netlink.h>
+
+#include "kcolo.h"
+
+static u64 level(struct kcolo_pair *pair, int attr)
+{
+	switch (attr) {
+	case KCOLO_A_STATS_HELD:
+		return atomic_read(&pair->held_n);
+	case KCOLO_A_STATS_HELD_BYTES:
+		return atomic_long_read(&pair->held_bytes);
+	case KCOLO_A_STATS_QUEUED:
+		return atomic_read(&pair->queued_n);
+	case KCOLO_A_STATS_QUEUED_BYTES:
+		return atomic_long_read(&pair->queued_bytes);
+	case KCOLO_A_STATS_FLOWS:
+		return atomic_read(&pair->flow_n);
+	default:
+		return 0;
+	}
+}
+
+static u64 sum(struct kcolo_pair *pair, int attr)
+{
+	u64 n = level(pair, attr);
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		n += READ_ONCE(per_cpu_ptr(pair->stats, cpu)->v[attr]);
+	return n;
+}
+
+/**
+ * kcolo_stats_put() - put all counters of a pair into a message
+ * @msg: message
+ * @pair: pair
+ *
+ * Return: 0 or -EMSGSIZE.
+ */
+int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair)
+{
+	struct nlattr *nest = nla_nest_start(msg, KCOLO_A_STATS);
+	int attr;
+
+	if (!nest)
+		return -EMSGSIZE;
+	for (attr = KCOLO_A_STATS_PAD + 1; attr <= KCOLO_A_STATS_MAX; attr++) {
+		if (nla_put_u64_64bit(msg, attr, sum(pair, attr),
+				      KCOLO_A_STATS_PAD)) {
+			nla_nest_cancel(msg, nest);
+			return -EMSGSIZE;
+		}
+	}
+	nla_nest_end(msg, nest);
+	return 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rewrites TCP numbers in place (W1).
+ *
+ * A mirrored frame shares its data with the original: it is made writable first,
+ * and every pointer is taken after that. The checksum follows each change; the
+ * helper knows what CHECKSUM_PARTIAL and CHECKSUM_COMPLETE need. Only the headers
+ * change, so a super-packet stays one.
+ */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/swab.h>
+#include <linux/tcp.h>
+#include <linux/unaligned.h>
+#include <net/checksum.h>
+#include <net/tcp.h>
+
+#include "translate.h"
+
+/* Makes the headers writable and returns the TCP header, NULL without memory. */
+static struct tcphdr *writable_tcp(struct sk_buff *skb,
+				   const struct kcolo_pkt *pkt)
+{
+	if (skb_ensure_writable(skb, pkt->data))
+		return NULL;
+	return (struct tcphdr *)(skb->data + pkt->l4);
+}
+
+/*
+ * Adds to a number at any offset of the header. At an odd one its bytes stand in
+ * the other halves of the 16-bit words that the checksum adds up.
+ */
+static void add_at(struct sk_buff *skb, struct tcphdr *th, u32 off, u32 add)
+{
+	u8 *p = (u8 *)th + off;
+	u32 from = get_unaligned_be32(p), to = from + add;
+
+	put_unaligned_be32(to, p);
+	if (off & 1) {
+		from = swahb32(from);
+		to = swahb32(to);
+	}
+	inet_proto_csum_replace4(&th->check, skb, htonl(from), htonl(to), false);
+}
+
+/**
+ * kcolo_translate_seq() - add to the sequence number of a segment
+ * @skb: skb->data is the IP header; may be reallocated
+ * @pkt: the parsed packet
+ * @add: serial distance
+ *
+ * Return: 0 or -ENOMEM, then nothing was changed.
+ */
+int kcolo_translate_seq(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+			u32 add)
+{
+	struct tcphdr *th = writable_tcp(skb, pkt);
+
+	if (!th)
+		return -ENOMEM;
+	add_at(skb, th, offsetof(struct tcphdr, seq), add);
+	return 0;
+}
+
+/**
+ * kcolo_translate_ack() - add to the ack and to every SACK edge of a segment
+ * @skb: skb->data is the IP header; may be reallocated
+ * @pkt: the parsed packet, has ACK
+ * @add: serial distance
+ *
+ * The first block may be a D-SACK (RFC 2883); its edges are translated alike.
+ *
+ * Return: 0 or -ENOMEM, then nothing was changed.
+ */
+int kcolo_translate_ack(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+			u32 add)
+{
+	struct tcphdr *th = writable_tcp(skb, pkt);
+	struct kcolo_tcp_opts opts;
+	u32 i;
+
+	if (!th)
+		return -ENOMEM;
+	add_at(skb, th, offsetof(struct tcphdr, ack_seq), add);
+	kcolo_tcp_opts(&opts, (u8 *)th, pkt->data - pkt->l4);
+	for (i = 0; i < 2 * opts.sack_blocks; i++)
+		add_at(skb, th, opts.sack + 4 * i, add);
+	return 0;
+}
+
+/**
+ * kcolo_set_ttl() - set TTL or hop limit (C4)
+ * @skb: skb->data is the IP header; may be reallocated
+ * @v6: IPv6
+ * @ttl: new value
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kcolo_set_ttl(struct sk_buff *skb, bool v6, u8 ttl)
+{
+	struct iphdr *ip;
+
+	if (skb_ensure_writable(skb, v6 ? sizeof(struct ipv6hdr) :
+					  sizeof(struct iphdr)))
+		return -ENOMEM;
+	if (v6) {
+		((struct ipv6hdr *)skb->data)->hop_limit = ttl;
+		return 0;
+	}
+	ip = (struct iphdr *)skb->data;
+	csum_replace2(&ip->check, htons(ip->ttl << 8), htons(ttl << 8));
+	ip->ttl = ttl;
+	return 0;
+}

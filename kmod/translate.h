@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* In-place translation of TCP numbers (W1). */
+#ifndef _KCOLO_TRANSLATE_H
+#define _KCOLO_TRANSLATE_H
+
+#include "kcolo.h"
+
+int kcolo_translate_seq(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+			u32 add);
+int kcolo_translate_ack(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+			u32 add);
+int kcolo_set_ttl(struct sk_buff *skb, bool v6, u8 ttl);
+
+#endif
