@@ -674,8 +674,9 @@ static void note_client(struct kcolo_client *client,
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
 
-	if (pkt->flags & KCOLO_TCP_RST)
-		client->rst = true;
+	/* RFC 5961: the guest heeds a reset only at the very next number. */
+	if (pkt->flags & KCOLO_TCP_RST && pkt->seq == client->seq)
+		client->rst = client->ok;
 	if (pkt->flags & KCOLO_TCP_FIN)
 		client->fin = true;
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
@@ -744,6 +745,24 @@ static bool rst_unmet(struct kcolo_flow *flow, u64 now, u32 ms)
 				   waits_since(&flow->held, now, ms) != NULL;
 }
 
+/*
+ * The client has reset the connection: both guests have dropped it, each at its
+ * own place in the stream, and nobody waits for what is left. Had the guests not
+ * heeded the reset they would repeat it.
+ */
+static void bury(struct kcolo_flow *flow, u64 now, u32 ms)
+{
+	struct kcolo_held *held;
+
+	while ((held = waits_since(&flow->held, now, ms))) {
+		unhold(flow, held);
+		kcolo_count(flow->pair, DROPPED_RESET);
+		kcolo_hold_drop(flow->pair, held);
+	}
+	if (waits_since(&flow->queued, now, ms))
+		drop_queued(flow);
+}
+
 static void seek_partner(struct kcolo_flow *flow, u64 now)
 {
 	const struct kcolo_config *cfg = &flow->pair->cfg;
@@ -752,6 +771,10 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 
 	if (flow->asked || flow->cmp.state == KCOLO_CMP_DIFF)
 		return;
+	if (flow->client.rst) {
+		bury(flow, now, cfg->timeout);
+		return;
+	}
 	if (rst_unmet(flow, now, cfg->scan)) {
 		kcolo_count(flow->pair, MISCOMPARES);
 		ask(flow, KCOLO_REASON_RST, flow->cmp.cmp, NULL, NULL);
