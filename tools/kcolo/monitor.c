@@ -66,7 +66,11 @@ static const struct field pair_fields[] = {
 	{ 0 }
 };
 
-static const struct field no_fields[] = { { 0 } };
+/* All that is known of an event that is not known. */
+static const struct field other_fields[] = {
+	FIELD(PAIR, "pair", "pair", string),
+	{ 0 }
+};
 
 static const struct event {
 	const char *name;
@@ -156,7 +160,7 @@ static int event_show(const struct nlmsghdr *nlh)
 				   fields_get(event->fields, nlh));
 	}
 	snprintf(name, sizeof(name), "event-%u", genl->cmd);
-	return event_print(name, no_fields, fields_get(no_fields, nlh));
+	return event_print(name, other_fields, fields_get(other_fields, nlh));
 }
 
 /* Nothing will ever come again once the family is gone. */
@@ -204,7 +208,7 @@ static int events_read(struct mnl_socket *sock)
 		return events_show(buffer, len);
 	switch (errno) {
 	case ENOBUFS: /* the kernel found no room and dropped some */
-		return event_print("overrun", no_fields,
+		return event_print("overrun", other_fields,
 				   json_need(json_object()));
 	case EINTR:
 	case EAGAIN:

@@ -14,7 +14,7 @@
 #include "names.h"
 #include "nl_error.h"
 
-/* How the module's own sentences begin, as any module's do. */
+/* How a module's sentences may begin, and those of this tool do. */
 #define PREFIX	"kcolo: "
 
 static uint64_t attr_u64(const struct nlattr *attr)
@@ -30,6 +30,7 @@ static void policy_read(struct nl_error *error, const struct nlattr *nest)
 {
 	const struct nlattr *attr;
 
+	error->has_policy = true;
 	mnl_attr_for_each_nested(attr, nest) {
 		switch (mnl_attr_get_type(attr)) {
 		case NL_POLICY_TYPE_ATTR_MIN_VALUE_U:
@@ -102,8 +103,6 @@ static const char *attr_name(const struct nl_error *error,
 {
 	const struct nlattr *attr;
 
-	if (!error->offset)
-		return NULL;
 	mnl_attr_for_each(attr, req, sizeof(struct genlmsghdr))
 		if ((char *)attr - (char *)req == error->offset)
 			return names_get(&names_kcolo_attrs,
@@ -115,9 +114,13 @@ static const char *attr_name(const struct nl_error *error,
  * The module's own sentences say all. Those of the kernel's policy check, as
  * "integer out of range", do not even name the attribute.
  */
-static void policy_print(const struct nl_error *error, const char *name)
+static void policy_print(const struct nl_error *error,
+			 const struct nlmsghdr *req)
 {
-	fprintf(stderr, ": %s", name);
+	const char *name = attr_name(error, req);
+
+	if (name)
+		fprintf(stderr, ": %s", name);
 	if (error->has_min && error->has_max)
 		fprintf(stderr, " (%llu to %llu)",
 			(unsigned long long)error->min,
@@ -126,21 +129,23 @@ static void policy_print(const struct nl_error *error, const char *name)
 		fprintf(stderr, " (at most %u characters)", error->max_len);
 }
 
+static const char *prefix(const struct nl_error *error)
+{
+	return strncmp(error->text, PREFIX, strlen(PREFIX)) ? PREFIX : "";
+}
+
 int nl_error_print(const struct nl_error *error, const struct nlmsghdr *req,
 		   int err)
 {
-	bool own = !strncmp(error->text, PREFIX, strlen(PREFIX));
-	const char *name = attr_name(error, req);
-
 	if (req->nlmsg_type == GENL_ID_CTRL && err == ENOENT) {
 		fputs("Error: kcolo: the kernel module is not loaded: modprobe kcolo, or insmod kcolo.ko\n",
 		      stderr);
 		return RC_KERNEL;
 	}
-	fprintf(stderr, "Error: %s%s", own ? "" : PREFIX,
+	fprintf(stderr, "Error: %s%s", prefix(error),
 		*error->text ? error->text : strerror(err));
-	if (!own && name)
-		policy_print(error, name);
+	if (error->has_policy)
+		policy_print(error, req);
 	putc('\n', stderr);
 	return RC_KERNEL;
 }
@@ -148,7 +153,5 @@ int nl_error_print(const struct nl_error *error, const struct nlmsghdr *req,
 void nl_error_warn(const struct nl_error *error)
 {
 	if (*error->text)
-		fprintf(stderr, "Warning: %s%s\n",
-			strncmp(error->text, PREFIX, strlen(PREFIX)) ?
-			PREFIX : "", error->text);
+		fprintf(stderr, "Warning: %s%s\n", prefix(error), error->text);
 }

@@ -11,8 +11,9 @@
  * struct nl_error - what an extended ACK has
  * @text: the kernel's sentence, empty without one
  * @offset: where in the request the attribute stands that it is about, or 0
- * @has_min: the attribute's policy names a least value
- * @has_max: the attribute's policy names a greatest value
+ * @has_policy: it is the policy that the attribute does not meet
+ * @has_min: the policy names a least value
+ * @has_max: the policy names a greatest value
  * @min: the least value
  * @max: the greatest value
  * @max_len: the greatest length, or 0
@@ -20,6 +21,7 @@
 struct nl_error {
 	char text[256];
 	uint32_t offset;
+	bool has_policy;
 	bool has_min;
 	bool has_max;
 	uint64_t min;
