@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kcolo.h"
 #include "nl.h"
@@ -121,18 +122,29 @@ int command_run(int argc, char **argv)
 	return RC_USAGE;
 }
 
-static void version_print(void)
+/* What the file holds, without the newline; empty if there is none. */
+static void line_read(const char *path, char *line, int room)
 {
-	FILE *file = fopen("/sys/module/kcolo/version", "re");
-	char module[32] = "";
+	FILE *file = fopen(path, "re");
 
-	if (file && !fgets(module, sizeof(module), file))
-		module[0] = '\0';
+	if (!file || !fgets(line, room, file))
+		line[0] = '\0';
 	if (file)
 		fclose(file);
-	module[strcspn(module, "\n")] = '\0';
-	printf("kcolo %s, module %s\n", KCOLO_VERSION,
-	       *module ? module : file ? "of unknown version" : "not loaded");
+	line[strcspn(line, "\n")] = '\0';
+}
+
+static void version_print(void)
+{
+	const char *module = "not loaded";
+	char version[32];
+
+	line_read("/sys/module/kcolo/version", version, sizeof(version));
+	if (*version)
+		module = version;
+	else if (!access("/sys/module/kcolo", F_OK))
+		module = "of unknown version";
+	printf("kcolo %s, module %s\n", KCOLO_VERSION, module);
 }
 
 static bool option_is(const char *word, const char *letters, const char *full)
@@ -210,15 +222,17 @@ static int run(struct args *args)
 {
 	int rc;
 
-	if (opts.batch) {
+	rc = options_read(args);
+	if (!rc && !args->argc && !opts.batch)
+		rc = bad_usage("there is no object");
+	if (!rc && opts.batch)
 		rc = args_end(args);
-		return rc ? rc : batch_run(opts.batch);
-	}
-	if (!args->argc) {
-		bad_usage("no object");
+	if (rc) {
 		usage_all(stderr);
 		return RC_USAGE;
 	}
+	if (opts.batch)
+		return batch_run(opts.batch);
 	return command_run(args->argc, args->argv);
 }
 
@@ -227,11 +241,7 @@ int main(int argc, char **argv)
 	struct args args = { argc ? argc - 1 : 0, argv + 1 };
 	int rc, written;
 
-	rc = options_read(&args);
-	if (rc)
-		usage_all(stderr);
-	else
-		rc = run(&args);
+	rc = run(&args);
 	nl_close();
 	written = out_flush();
 	return rc ? rc : written;
