@@ -72,8 +72,6 @@ static const char *const cause[] = {
 	"unanswered",
 	"port-gone",
 	"epoch",
-	"overflow",
-	"no-bridge-hook",
 };
 
 const struct names names_cause = {
