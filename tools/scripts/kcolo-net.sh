@@ -53,6 +53,16 @@ noted() { # NAME
 	[ -e "$facts" ] && sed -n "s/^$1 //p" "$facts" | tac
 }
 
+# facts_check: refuse to set up what is set up. Without the bridge that
+# goes with it the facts are those of a network namespace that is gone, whose
+# number is in use again.
+facts_check() {
+	[ "$(noted up)" ] || return 0
+	! exists "$(noted up | head -n 1)" ||
+		die "$vm is set up already; take it down first"
+	facts_drop ""
+}
+
 # facts_drop [BRIDGE]: all but what concerns that bridge.
 facts_drop() {
 	[ "$dry" ] && return
