@@ -97,15 +97,17 @@ void kcolo_cmp_adopt(struct kcolo_cmp *c, u32 cmp, bool gate_open)
 	}
 	c->cmp = cmp;
 	c->nxt = cmp;
-	c->state = gate_open ? KCOLO_CMP_RUN : KCOLO_CMP_ADOPT;
 	s->isn = p->isn;
 	s->isn_ok = p->isn_ok;
 	s->syn_new = false;
 	p->syn_new = false;
 	s->fin = p->fin;
 	s->rst = p->rst;
-	s->ack = p->ack;
-	s->ack_ok = gate_open && p->ack_ok;
+	if (gate_open) {
+		s->ack = p->ack;
+		s->ack_ok = p->ack_ok;
+	}
+	c->state = gate_open || s->ack_ok ? KCOLO_CMP_RUN : KCOLO_CMP_ADOPT;
 }
 
 /* W3: what a side says about the client's data is in the shared space. */

@@ -292,6 +292,7 @@ struct kcolo_client {
  * @client: the client's newest ACK
  * @epoch: the flow has gone through this commit
  * @gen: the flow has seen packets after this begin, @nxt_begin is valid
+ * @state_begin: cmp.state at that begin
  * @nxt_begin: cmp.nxt at that begin
  * @ack_begin: the primary's highest ack at that begin
  * @order: arrivals so far
@@ -320,6 +321,7 @@ struct kcolo_flow {
 	struct kcolo_client client;
 	u32 epoch;
 	u32 gen;
+	u8 state_begin;
 	u32 nxt_begin;
 	u32 ack_begin;
 	u32 order;

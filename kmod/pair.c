@@ -240,8 +240,17 @@ static int make_zone(struct kcolo_pair *pair)
 	return 0;
 }
 
+static int in_zone(struct nf_conn *ct, void *pair)
+{
+	return nf_ct_zone(ct)->id == ((struct kcolo_pair *)pair)->zone;
+}
+
+/* The next pair that gets this zone must not find old offsets in it. */
 static void free_zone(struct kcolo_pair *pair)
 {
+	struct nf_ct_iter_data iter = { .net = pair->net, .data = pair };
+
+	nf_ct_iterate_cleanup_net(in_zone, &iter);
 	nf_ct_put(pair->tmpl);
 	ida_free(&zones, pair->zone);
 }

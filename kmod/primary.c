@@ -181,14 +181,14 @@ static void advance(struct kcolo_flow *flow)
 		flow->asked = false;
 }
 
-/* A SYN may start the connection afresh (R4). */
-static void hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
+/* A SYN may start the connection afresh (R4); says whether it did. */
+static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 		     const struct kcolo_seg *seg)
 {
 	struct kcolo_cmp *c = &flow->cmp;
 
 	if (!(seg->flags & KCOLO_TCP_SYN) || !kcolo_cmp_is_new_syn(c, side, seg))
-		return;
+		return false;
 	drop_queued(flow);
 	if (side == KCOLO_P) {
 		drop_held(flow);
@@ -198,6 +198,7 @@ static void hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	kcolo_cmp_syn(c, side, seg);
 	if (c->state == KCOLO_CMP_RUN)
 		kcolo_count(flow->pair, FLOWS_OPENED);
+	return true;
 }
 
 /* Put a held packet of P where it has to wait. Returns false if nowhere. */
@@ -310,11 +311,12 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 	drop_queued(flow);
 	cut_at_barrier(flow, phase.gen, &later);
 	if (flow->gen == phase.gen) {
+		c->state = flow->state_begin;
 		c->nxt = flow->nxt_begin;
 		c->side[KCOLO_P].ack = flow->ack_begin;
 	}
 	if (c->state == KCOLO_CMP_NONE)
-		memset(&c->side, 0, sizeof(c->side));
+		memset(c, 0, sizeof(*c));
 	else
 		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
 
@@ -347,6 +349,7 @@ static void note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
 	if (flow->gen == phase.gen)
 		return;
 	flow->gen = phase.gen;
+	flow->state_begin = flow->cmp.state;
 	flow->nxt_begin = flow->cmp.nxt;
 	flow->ack_begin = flow->cmp.side[KCOLO_P].ack;
 }
@@ -443,6 +446,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (flow->cmp.state == KCOLO_CMP_NONE && READ_ONCE(pair->adopting) &&
 	    !(pkt->flags & KCOLO_TCP_RST)) {
 		kcolo_cmp_adopt(&flow->cmp, pkt->seq, false);
+		take_early(flow, kcolo_tag(phase.epoch));
 		kcolo_count(pair, FLOWS_ADOPTED);
 	}
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_P, &seg);
@@ -542,14 +546,50 @@ static bool client_has(const struct kcolo_flow *flow,
 	       !seq_after(end, flow->client.ack);
 }
 
+static void count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
+		    enum kcolo_fate fate)
+{
+	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
+		kcolo_count(pair, SECONDARY_COVERED);
+	else if (fate == KCOLO_FATE_FAR)
+		kcolo_count(pair, SECONDARY_MALFORMED);
+	else if (fate == KCOLO_FATE_UNKNOWN)
+		kcolo_count(pair, SECONDARY_UNMATCHED);
+}
+
+/* Keeps a packet of S until it can be compared, if there is room (R10). */
+static struct kcolo_held *keep_s(struct kcolo_flow *flow,
+				 const struct kcolo_seg *seg, u32 data, u8 tag,
+				 struct sk_buff *skb,
+				 const struct nf_hook_state *state)
+{
+	struct kcolo_pair *pair = flow->pair;
+	struct kcolo_held *held;
+
+	if (!kcolo_hold_room(pair, false, skb->truesize)) {
+		kcolo_count(pair, SECONDARY_REFUSED);
+		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
+		return NULL;
+	}
+	held = kcolo_hold(pair, skb, state, false);
+	if (!held) {
+		kcolo_count(pair, NOMEM);
+		return NULL;
+	}
+	held->seg = *seg;
+	held->data = data;
+	held->tag = tag;
+	return held;
+}
+
 /* The locked part of kcolo_primary_peer(); returns whether the skb was kept. */
 static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		   const struct kcolo_pkt *pkt, struct sk_buff *skb,
 		   const struct nf_hook_state *state, u8 tag)
 {
-	struct kcolo_pair *pair = flow->pair;
 	bool early = tag != kcolo_tag(phase.epoch);
 	enum kcolo_fate fate = KCOLO_FATE_QUEUED;
+	struct kcolo_pair *pair = flow->pair;
 	struct kcolo_held *held;
 	struct kcolo_seg seg;
 
@@ -557,31 +597,22 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->s_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
 	if (!early) {
-		hear_syn(flow, KCOLO_S, &seg);
+		bool new = hear_syn(flow, KCOLO_S, &seg);
+
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
+		if (new)
+			return false;
 	}
-	if (fate != KCOLO_FATE_QUEUED) {
-		if (fate == KCOLO_FATE_COVERED && seg.seq != seg.end)
-			kcolo_count(pair, SECONDARY_COVERED);
-		else if (fate == KCOLO_FATE_FAR)
-			kcolo_count(pair, SECONDARY_MALFORMED);
-		else if (fate == KCOLO_FATE_UNKNOWN)
-			kcolo_count(pair, SECONDARY_UNMATCHED);
+	/* C0: S may speak first after a commit that adopts the connection. */
+	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting))
+		early = true;
+	if (!early && fate != KCOLO_FATE_QUEUED) {
+		count_s(pair, &seg, fate);
 		return false;
 	}
-	if (!kcolo_hold_room(pair, false, skb->truesize)) {
-		kcolo_count(pair, SECONDARY_REFUSED);
-		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
+	held = keep_s(flow, &seg, pkt->data, tag, skb, state);
+	if (!held)
 		return false;
-	}
-	held = kcolo_hold(pair, skb, state, false);
-	if (!held) {
-		kcolo_count(pair, NOMEM);
-		return false;
-	}
-	held->seg = seg;
-	held->data = pkt->data;
-	held->tag = tag;
 	if (early) {
 		list_add_tail(&held->list, &flow->early);
 	} else if (kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
@@ -602,7 +633,8 @@ static void hear_peer(struct kcolo_pair *pair, struct kcolo_phase phase,
 	struct kcolo_seg seg;
 	bool kept;
 
-	flow = lock_flow(pair, &pkt->tuple, starts_flow(pkt));
+	flow = lock_flow(pair, &pkt->tuple,
+			 starts_flow(pkt) || READ_ONCE(pair->adopting));
 	if (!flow) {
 		kcolo_count(pair, SECONDARY_UNMATCHED);
 		consume_skb(skb);
@@ -732,17 +764,24 @@ static struct kcolo_held *waits_since(struct list_head *list, u64 now, u32 ms)
 	return held;
 }
 
-/* R5: one side has reset the connection and the other one goes on. */
-static bool rst_unmet(struct kcolo_flow *flow, u64 now, u32 ms)
+/*
+ * R5: one side has reset the connection and the other one has not. Both do so at
+ * a time of their own; it counts as a difference once the other side is seen to
+ * go on, or has been silent for the whole timeout.
+ */
+static bool rst_unmet(struct kcolo_flow *flow, u64 now)
 {
+	const struct kcolo_config *cfg = &flow->pair->cfg;
 	const struct kcolo_stream *side = flow->cmp.side;
 
 	if (side[KCOLO_P].rst == side[KCOLO_S].rst)
 		return false;
-	return side[KCOLO_P].rst ? waits_since(&flow->held, now, ms) &&
-				   !list_empty(&flow->resets) &&
-				   !list_empty(&flow->queued) :
-				   waits_since(&flow->held, now, ms) != NULL;
+	if (side[KCOLO_P].rst)
+		return waits_since(&flow->held, now, cfg->timeout) ||
+		       (!list_empty(&flow->queued) &&
+			waits_since(&flow->held, now, cfg->scan));
+	return waits_since(&flow->held, now, cfg->scan) ||
+	       now - flow->s_heard > (u64)cfg->timeout * NSEC_PER_MSEC;
 }
 
 /*
@@ -775,7 +814,7 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		bury(flow, now, cfg->timeout);
 		return;
 	}
-	if (rst_unmet(flow, now, cfg->scan)) {
+	if (rst_unmet(flow, now)) {
 		kcolo_count(flow->pair, MISCOMPARES);
 		ask(flow, KCOLO_REASON_RST, flow->cmp.cmp, NULL, NULL);
 		flow->asked = true;
@@ -786,7 +825,8 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		reason = held->seg.queued && flow->s_heard > held->since ?
 			 KCOLO_REASON_LENGTH : KCOLO_REASON_TIMEOUT;
 	} else {
-		held = waits_since(&flow->queued, now, cfg->timeout);
+		held = waits_since(&flow->queued, now, cfg->timeout) ?:
+		       waits_since(&flow->early, now, cfg->timeout);
 		if (!held)
 			return;
 		reason = flow->p_heard > held->since ? KCOLO_REASON_LENGTH :

@@ -93,7 +93,7 @@ bool kcolo_request_open(struct kcolo_pair *pair, struct kcolo_miscompare *what)
 	bool open;
 
 	spin_lock_bh(&req->lock);
-	open = req->open;
+	open = req->open && !req->answered;
 	if (open)
 		*what = req->what;
 	spin_unlock_bh(&req->lock);
