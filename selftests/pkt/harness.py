@@ -37,6 +37,7 @@ SCALE = float(os.environ.get('KCOLO_TEST_SCALE', '1'))
 QUIET = 0.03 * SCALE        # how long nothing must come
 LIMIT = 4.0 * SCALE         # how long something may take; never waited for in a good run
 PAIR = 'p'
+DEFAULTS = {'timeout': 30000, 'min_interval': 0}     # of the pair that each case gets
 
 libc = ctypes.CDLL(None, use_errno=True)
 root_ns = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
@@ -135,6 +136,17 @@ def rmmod(name='kcolo', ok=True):
     return run('rmmod', name, ok=ok)
 
 
+def flush_conntrack(ns):
+    """What conntrack -F does."""
+    if not module_loaded('nf_conntrack_netlink'):
+        run('modprobe', 'nf_conntrack_netlink')
+    with netns(ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as s:
+        s.bind((0, 0))
+        s.send(struct.pack('=IHHIIBBH', 20, 1 << 8 | 2, 5, 1, 0, 0, 0, 0))
+        error = struct.unpack_from('=i', s.recv(4096), 16)[0]
+        check(not error, 'flushing conntrack: %d', error)
+
+
 # --- ports ------------------------------------------------------------------------------------------------------------
 
 SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
@@ -199,11 +211,11 @@ def tag(epoch):
     return 1 + epoch % 255
 
 
-STREAM = random.Random(1).randbytes(1 << 17)
+STREAM = random.Random(1).randbytes(1 << 16) * 3
 
 
 def stream(at, n, salt=0):
-    """n bytes of a stream that does not repeat itself near by."""
+    """n bytes of a stream that repeats itself every 64 KiB only."""
     at = (at + salt * 7919) % 65536
     return STREAM[at:at + n]
 
@@ -241,8 +253,10 @@ class Fixture:
                     sysctl('net/ipv6/conf/%s/disable_ipv6' % which, 1)
                 for what in 'iptables', 'ip6tables', 'arptables':
                     sysctl('net/bridge/bridge-nf-call-' + what, 0)
+        # Where both ends of a veth have one number the kernel takes a second to see the carrier.
         run('ip', '-n', self.host, '-batch', '-', stdin='\n'.join(
-            ['link add dev %s type veth peer name %s netns %s' % (dev, end, ns) for ns, end, dev in self.ends.values()]))
+            ['link add dev %s index %d mtu 9000 type veth peer name %s mtu 9000 netns %s' % (dev, 100 + i, end, ns)
+             for i, (ns, end, dev) in enumerate(self.ends.values())]))
         for ns, end, _ in self.ends.values():
             self.set_up(ns, end)
         self.build_host()
@@ -307,7 +321,7 @@ class Fixture:
         self.call_up()
         self.listener.events()
         if pair:
-            self.add(**options)
+            self.nl.call('pair_add', pair=PAIR, role=self.role, vm='vm', peer='peer', **{**DEFAULTS, **options})
 
     def finish(self):
         """What must be true after every case."""
@@ -341,18 +355,18 @@ class Fixture:
 
     def stop(self):
         if self.nl and self.exists():
-            self.cli('pair', 'del', PAIR, 'force')
+            self.nl.call('pair_del', pair=PAIR, force=True)
 
     def describe(self):
         """For a failed case: how things stand."""
         out = []
         for p in self.ports.values():
             out += ['%s got %r' % (p.name, q) for q in p.queue[:8]]
-        out += ['event %r' % e for e in self.events[:8]]
+        out += ['event %r' % e for e in self.events if self.alarming(e)][:8]
         if self.nl and module_loaded() and self.exists():
             out.append('pair %r' % self.pair())
             out.append('stats ' + ' '.join('%s=%d' % kv for kv in self.stats().items() if kv[1]))
-            out += ['flow %r' % f for f in self.flows()[:8]]
+            out += ['flow %r' % f for f in self.flows()[:3]]
         return out
 
     # Frames
@@ -473,10 +487,8 @@ class Fixture:
         return p
 
     def add(self, name=PAIR, vm='vm', peer='peer', rc=0, **options):
-        settings = {'timeout': 30000, 'min-interval': 0}
-        settings.update((k.replace('_', '-'), v) for k, v in options.items())
-        return self.cli('pair', 'add', name, 'role', self.role, 'vm', vm, 'peer', peer,
-                        *[x for kv in settings.items() for x in kv], rc=rc)
+        settings = [x for k, v in {**DEFAULTS, **options}.items() for x in (k.replace('_', '-'), v)]
+        return self.cli('pair', 'add', name, 'role', self.role, 'vm', vm, 'peer', peer, *settings, rc=rc)
 
     def exists(self, name=PAIR):
         if not module_loaded():
@@ -499,6 +511,9 @@ class Fixture:
 
     def flows(self, name=PAIR, **fields):
         return self.nl.call('flow_get', dump=True, pair=name, **fields)
+
+    def count(self, name):
+        return self.stats()[name]
 
     def wait_stats(self, within=LIMIT, **counters):
         """Wait until the counters have these values."""
@@ -687,6 +702,11 @@ class Secondary(Fixture):
         self.move('br1')
         super().start(*args, **kw)
         self.front = 'sp'           # where SVM's packets come out and the clients' come in
+
+    def stop(self):
+        super().stop()
+        if self.nl:
+            flush_conntrack(self.host)
 
     def move(self, bridge):
         """Move SVM's port to a bridge."""

@@ -129,7 +129,7 @@ def gone(f, dev, expect_event=False):
     took = time.monotonic() - t
     check(took < 1.5 * harness.SCALE, 'deleting %s took %.2f s', dev, took)
     if expect_event:
-        f.wait_for(lambda: next((e for e in f.events if e.get('cause') == 'port-gone'), None), 'event with port-gone')
+        f.again(f.expect_event('pair', cause='port-gone'))
     f.pump(harness.QUIET)
     if f.exists():
         s = f.stats()

@@ -393,7 +393,7 @@ def r5_lone_fin_times_out(f):
     f.flush(p)
 
 
-@case(each={'without_ack': 'R', 'with_ack': 'RA'})
+@case(each={'without_ack': 'R', 'with_ack': 'RA'}, scan=20)
 def r5_rst_of_the_primary_against_data(f, flags):
     c, d = f.open(), f.open()
     c.request()
@@ -408,7 +408,7 @@ def r5_rst_of_the_primary_against_data(f, flags):
     f.flush(p)
 
 
-@case(each={'without_ack': 'R', 'with_ack': 'RA'})
+@case(each={'without_ack': 'R', 'with_ack': 'RA'}, scan=20)
 def r5_rst_of_the_secondary_against_data(f, flags):
     c, d = f.open(), f.open()
     c.request()
@@ -422,7 +422,7 @@ def r5_rst_of_the_secondary_against_data(f, flags):
     f.flush(p)
 
 
-@case()
+@case(scan=20)
 def r5_rst_against_fin(f):
     c = f.open()
     c.request()

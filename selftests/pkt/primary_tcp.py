@@ -298,8 +298,9 @@ def r6_retransmission_leaves_at_once(f):
     for at, n in (0, 500), (100, 200), (499, 1):
         c.out(c.pvm('PA', n, at=at))
     f.wait_stats(hold=3)
+    n = f.count('secondary_covered')
     c.svm('PA', 500, at=0)
-    f.wait_stats(secondary_covered=1)
+    f.wait_stats(secondary_covered=n + 1)
     c.both('PA', 10)
 
 
@@ -314,6 +315,8 @@ def r6_straddling_retransmission(f, who):
         f.held(1)
         c.svm('A', 500)
     c.out(p)
+    if who == 0:
+        c.out(c.pvm('PA', 500))
 
 
 @case()
@@ -619,9 +622,10 @@ def r5_simultaneous_close(f, both):
         c.out(q)
     else:
         c.svm('A')
-        f.held(2)
+        c.out(q)
+        f.held(1)
         c.svm('FA')
-        c.out(p, q)
+        c.out(p)
     c.client('A')
     until_closed(f, c)
 

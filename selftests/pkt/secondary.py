@@ -20,7 +20,7 @@ def w4_any_offset(f, offset):
     c.mirror('PA', 1400)
     c.svm('PA', 1400)
     f.wait_stats(learnt=1)
-    equal(f.pair()['translated'], 1)
+    equal(f.pair()['translated'], 1 if offset else 0, 'translated connections')
     fl = c.flow()
     equal((fl['offset'], fl['flow_state']), (offset & M32, 'established'))
 
@@ -189,6 +189,19 @@ def w6_midstream_is_untouched(f):
     c.mirror('A')
     check(f.stats()['untracked'] > 0, 'untracked is 0')
     equal(f.pair()['translated'], 0)
+
+
+@case('secondary')
+def w6_a_deleted_pair_leaves_nothing_behind(f):
+    """The offsets of a pair die with it: the next one, with another guest, must not go on with them."""
+    c = f.open()
+    c.talk()
+    f.cli('pair', 'del', 'p', 'force')
+    f.add()
+    equal(f.pair()['translated'], 0, 'translated connections')
+    equal(f.flows(), [], 'flows')
+    c.actual = c.known = 0
+    c.talk()
 
 
 @case('secondary')
@@ -389,18 +402,25 @@ def seen(f, port, want, must, flags):
     queue.clear()
 
 
-@case('secondary')
-def w2_rst_without_ack(f):
+@case('secondary', each=OFFSETS)
+def w2_rst_without_ack(f, offset):
     """Its seq comes from the translated ack of what it answers: translated back (peers R6)."""
-    c = f.open()
+    c = f.open(offset=offset)
     c.talk()
-    c.svm('R', at=50)
     c.svm('R')
 
 
-@case('secondary')
-def w2_rst_with_ack(f):
-    c = f.open()
+@case('secondary', each=OFFSETS)
+def w2_rst_without_ack_to_an_old_packet(f, offset):
+    """It answers a late packet, so its seq is below what the client has acked since."""
+    c = f.open(offset=offset)
+    c.talk()
+    c.svm('R', at=50)
+
+
+@case('secondary', each=OFFSETS)
+def w2_rst_with_ack(f, offset):
+    c = f.open(offset=offset)
     c.talk()
     c.svm('RA')
 
