@@ -4,9 +4,10 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-pair_up
+# Three lost handshake ACKs, seven seconds of a guest's patience.
+pair_up timeout 10000
 for ns in pv sv; do bg server.$ns $ns replica server --port 7001 --banner --ctl "$TMP/ctl.$ns"; done
-wait_for 5 ctl sv stat
+for ns in pv sv; do wait_for 5 listening $ns 7001; done
 
 # lose COUNT EXPRESSION...: drop the first frames like that which come in from the mirror.
 lose() {

@@ -9,6 +9,7 @@ server pv
 server sv
 bg banner.pv pv replica server --port 7001 --banner
 bg banner.sv sv replica server --port 7001 --banner
+for ns in pv sv; do wait_for 5 listening $ns 7001; done
 size=${E2E_SIZE:-2M}
 
 client() {
@@ -42,13 +43,13 @@ streams ""
 
 # Unequal segments: the two guests cut their streams differently.
 for v in 4 6; do ip -n sv route add "${CLIENT[$v]}" dev eth0 mtu lock 1300; done
-at sv ethtool -K eth0 tso off gso off
+at sv ethtool -K eth0 tso off gso off >/dev/null
 streams "secondary without GSO: "
-at sv ethtool -K eth0 tso on gso on
-at pv ethtool -K eth0 tso off gso off tx off
-at cl ethtool -K eth0 tso off gso off gro off tx off
+at sv ethtool -K eth0 tso on gso on >/dev/null
+at pv ethtool -K eth0 tso off gso off tx off >/dev/null
+at cl ethtool -K eth0 tso off gso off gro off tx off >/dev/null
 streams "primary and client without GSO and checksum offload: "
-at sv ethtool -K eth0 tx off
+at sv ethtool -K eth0 tx off >/dev/null
 streams "nobody computes a checksum late: "
 check "W1 no wrong checksum anywhere" test "$(for ns in cl pv sv; do at $ns nstat -asz TcpInCsumErrors; done | awk '{ n += $2 } END { print n }')" = 0
 

@@ -25,24 +25,27 @@ PAIR=vm1
 
 # ---- results
 
-tests=0 failed=0 told=0
-echo "KTAP version 1"
+tests=0 failed=0 told=$(dmesg | wc -l)
+
+result() {
+	[ $tests -gt 0 ] || echo "KTAP version 1"
+	tests=$((tests + 1))
+	echo "$1 $tests - $2"
+}
 
 ok() {
-	tests=$((tests + 1))
-	echo "ok $tests - $*"
+	result ok "$*"
 }
 
 not_ok() {
-	tests=$((tests + 1)) failed=$((failed + 1))
-	echo "not ok $tests - $*"
+	failed=$((failed + 1))
+	result "not ok" "$*"
 	[ $failed -gt 3 ] || tell_state
 }
 
 # skip NAME REASON
 skip() {
-	tests=$((tests + 1))
-	echo "ok $tests - $1 # SKIP $2"
+	result ok "$1 # SKIP $2"
 }
 
 # check NAME COMMAND...: one result by the command's exit status; its output only where it fails.
@@ -69,10 +72,10 @@ tell_state() {
 	for ns in ph sh; do
 		have_pair $ns || continue
 		note "in $ns:"
-		{ kcolo -n $ns -s pair show; kcolo -n $ns flow show | head -n 20; } 2>&1 | note
+		{ kcolo -n $ns -s pair show; kcolo -n $ns flow show | grep -v 'state closed .* held 0' | tail -n 20; } 2>&1 | note
 	done
-	[ ! -s "$TMP/events.out" ] || tail -n 5 "$TMP/events.out" | cut -c1-400 | note
-	dmesg | tail -n +$((told + 1)) | tail -n 20 | note
+	[ ! -s "$TMP/events.out" ] || grep -v '"event": *"flow"' "$TMP/events.out" | tail -n 5 | cut -c1-400 | note
+	dmesg | tail -n +$((told + 1)) | grep -v 'entered .* \(state\|mode\)$' | tail -n 20 | note
 	told=$(dmesg | wc -l)
 }
 
@@ -145,6 +148,7 @@ link() {
 
 topo_up() {
 	local ns
+	make -s -C "$SELFTESTS/replica" || { not_ok "the test server can be built"; finish; }
 	"$SELFTESTS/load" || { not_ok "the module can be loaded"; finish; }
 	for ns in "${NETNS[@]}"; do
 		ip netns add "$ns"
@@ -308,11 +312,20 @@ in_state() {
 }
 
 # Every packet that was ever held has left, was dropped for a reason that is counted, or is still held.
+balance() {
+	local stats name
+	local -A n=()
+	stats=$(kcolo -n ph -j stats show pair "$PAIR")
+	for name in hold released flushed dropped_reset held; do
+		n[$name]=$(json $name <<<"$stats")
+		echo "$name ${n[$name]}"
+	done
+	[ "${n[hold]}" ] && [ "${n[hold]}" -eq $((n[released] + n[flushed] + n[dropped_reset] + n[held])) ]
+}
+
+# The counters are not read in one instant, so under traffic it may take another look.
 balanced() {
-	local hold released flushed reset held
-	hold=$(ctr ph hold) released=$(ctr ph released) flushed=$(ctr ph flushed) reset=$(ctr ph dropped_reset) held=$(ctr ph held)
-	echo "hold $hold released $released flushed $flushed dropped_reset $reset held $held"
-	[ "$hold" ] && [ "$hold" -eq $((released + flushed + reset + held)) ]
+	wait_for 3 balance || balance
 }
 
 nothing_held() {
@@ -340,6 +353,11 @@ server() {
 	local ns=$1; shift
 	bg "server.$ns" "$ns" replica server --ctl "$TMP/ctl.$ns" "$@"
 	wait_for 5 ctl "$ns" stat
+}
+
+# listening NETNS PORT: in both families
+listening() {
+	[ "$(ss -N "$1" -Hltn sport = "$2" | wc -l)" = 2 ]
 }
 
 # ctl NETNS COMMAND [FILE]

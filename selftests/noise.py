@@ -89,6 +89,7 @@ def main():
         for frame in frames(mark):
             try:
                 sent += s.send(frame) > 0
+                time.sleep(0.001)               # leave room for others
             except OSError:                     # the device is down for a moment
                 time.sleep(0.01)
         if time.monotonic() >= end:

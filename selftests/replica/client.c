@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,14 @@ static bool progress(uint64_t now_at)
 		seen.progress_at = now;
 	}
 	return idle < opt.timeout * 1000;
+}
+
+/* SIGUSR1: no more pauses, come to an end. */
+static void hurry(int sig)
+{
+	(void)sig;
+	opt.rate = 0;
+	opt.interval = 0;
 }
 
 static enum result connect_result(void)
@@ -143,7 +152,7 @@ static enum result run_stream(int fd)
 	for (;;) {
 		size_t give = opt.up - sent;
 		struct pollfd p = { .fd = fd };
-		uint64_t due = opt.rate ? opt.rate * (now_ms() - started) / 1000 : UINT64_MAX;
+		uint64_t rate = opt.rate, due = rate ? rate * (now_ms() - started) / 1000 : UINT64_MAX;
 		bool paused = received > due, full = sent > due;
 		int unacked = 0;
 		ssize_t n;
@@ -327,6 +336,7 @@ int client_main(int argc, char **argv)
 	}
 	parse_options(argc - used + 1, argv + used - 1);
 
+	signal(SIGUSR1, hurry);
 	seen.started = now_ms();
 	for (uint64_t i = 0; i < opt.repeat && !res; i++)
 		res = run_one();

@@ -42,7 +42,7 @@ enum fault {
 	FAULT_STOP,	/* nothing from the offset on, the connection stays */
 	FAULT_MORE,	/* bytes after the end: the offset says how many */
 	FAULT_FIN,	/* the stream ends at the offset */
-	FAULT_RST,	/* the connection is reset once all before the offset is acked */
+	FAULT_RST,	/* the connection is reset once all before the offset has left */
 };
 
 /* What the server must know of a connection besides the socket: all of it goes into a dump. */

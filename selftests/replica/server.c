@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -218,12 +219,13 @@ static bool all_said(const struct app *a)
 	return fault == FAULT_FIN || a->flags & FLAG_EARLY_FIN || a->received == a->up;
 }
 
+/* All that comes before the reset has left: its sequence number is then the next. */
 static bool wants_reset(const struct conn *c)
 {
-	int unacked = 1;
+	int unsent = 1;
 
 	return c->app.state == APP_STREAM && fault_of(&c->app) == FAULT_RST && c->app.sent == stream_end(&c->app, FAULT_RST) &&
-	       !ioctl(c->fd, TIOCOUTQ, &unacked) && !unacked;
+	       !ioctl(c->fd, SIOCOUTQNSD, &unsent) && !unsent;
 }
 
 /* Return false if the connection is gone, and another one is at its index. */
