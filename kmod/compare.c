@@ -28,6 +28,8 @@ static struct kcolo_seg *first_seg(struct kcolo_cmp *c, enum kcolo_side side)
  *
  * A repeated SYN does not. The secondary's comes in its own sequence space
  * until its offset has been learnt, and in the primary's afterwards.
+ *
+ * Return: true if it does.
  */
 bool kcolo_cmp_is_new_syn(const struct kcolo_cmp *c, enum kcolo_side side,
 			  const struct kcolo_seg *seg)
@@ -251,6 +253,8 @@ static enum kcolo_diff step(struct kcolo_cmp *c, kcolo_equal_t equal,
  *
  * With a difference cmp is the sequence number of the first byte that differs,
  * and nothing more is compared until kcolo_cmp_adopt() (R7).
+ *
+ * Return: enum kcolo_diff.
  */
 enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 			      struct kcolo_seg **p, struct kcolo_seg **s)
@@ -313,6 +317,8 @@ void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,
  *
  * A client frees what is acknowledged; the secondary must have it, else it is
  * lost at failover. No ACK of the secondary yet means no.
+ *
+ * Return: true if it may.
  */
 bool kcolo_cmp_gate(const struct kcolo_cmp *c, const struct kcolo_seg *seg)
 {

@@ -6,7 +6,7 @@
 #include "types.h"
 
 /* Segments further than this from the compared position are not believed. */
-#define KCOLO_CMP_WINDOW (1U << 30)
+#define KCOLO_CMP_WINDOW 0x40000000U
 
 enum kcolo_side { KCOLO_P, KCOLO_S };
 
@@ -121,10 +121,13 @@ enum kcolo_diff {
 
 /**
  * typedef kcolo_equal_t - compare payload of two segments
+ * @p: segment of the primary
+ * @p_off: first byte of its payload to compare
+ * @s: segment of the secondary
+ * @s_off: first byte of its payload to compare
+ * @len: bytes to compare
  *
- * Gets the segments, the first byte of the payload of each to compare and
- * the length; returns the number of equal bytes before the first difference,
- * the length itself if there is none.
+ * Return: equal bytes before the first difference, @len if there is none.
  */
 typedef u32 (*kcolo_equal_t)(const struct kcolo_seg *p, u32 p_off,
 			     const struct kcolo_seg *s, u32 s_off, u32 len);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of connections of a pair on the primary, and their release order. */
 #include <linux/mm.h>
+#include <linux/percpu_counter.h>
 #include <linux/siphash.h>
 #include <linux/slab.h>
 
@@ -12,6 +13,10 @@
 
 static struct kmem_cache *flow_cache;
 static siphash_aligned_key_t flow_key;
+
+/* All pairs of all namespaces share an eighth of the memory (S4). */
+static struct percpu_counter total;
+static s64 total_max;
 
 static struct hlist_head *bucket(const struct kcolo_pair *pair,
 				 const struct kcolo_tuple *tuple)
@@ -27,6 +32,7 @@ static struct hlist_head *bucket(const struct kcolo_pair *pair,
  * @tuple: as in packets of the guest
  *
  * Context: RCU. The flow may be dead; look again under its lock.
+ * Return: the flow or NULL.
  */
 struct kcolo_flow *kcolo_flow_find(struct kcolo_pair *pair,
 				   const struct kcolo_tuple *tuple)
@@ -76,7 +82,8 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 
 	if (flow)
 		return flow;
-	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows)) {
+	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows) ||
+	    percpu_counter_read(&total) >= total_max) {
 		kcolo_count(pair, FLOWS_REFUSED);
 		return NULL;
 	}
@@ -90,6 +97,7 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 	if (!flow) {
 		hlist_add_head_rcu(&new->node, bucket(pair, tuple));
 		atomic_inc(&pair->flow_n);
+		percpu_counter_inc(&total);
 	}
 	spin_unlock(&pair->flow_lock);
 	if (flow)
@@ -146,6 +154,7 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
 	hlist_del_rcu(&flow->node);
 	spin_unlock(&pair->flow_lock);
 	atomic_dec(&pair->flow_n);
+	percpu_counter_dec(&total);
 	call_rcu(&flow->rcu, flow_free);
 }
 
@@ -181,6 +190,8 @@ void kcolo_flow_drain(struct kcolo_flow *flow)
 /**
  * kcolo_flow_state() - the state of a connection, for people
  * @flow: locked by the caller
+ *
+ * Return: enum kcolo_flow_state.
  */
 enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow)
 {
@@ -232,12 +243,21 @@ int kcolo_flow_table(struct kcolo_pair *pair)
 int __init kcolo_flow_init(void)
 {
 	get_random_bytes(&flow_key, sizeof(flow_key));
+	total_max = div_u64((u64)totalram_pages() * PAGE_SIZE / 8,
+			    sizeof(struct kcolo_flow));
 	flow_cache = KMEM_CACHE(kcolo_flow, 0);
-	return flow_cache ? 0 : -ENOMEM;
+	if (!flow_cache)
+		return -ENOMEM;
+	if (percpu_counter_init(&total, 0, GFP_KERNEL)) {
+		kmem_cache_destroy(flow_cache);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 void kcolo_flow_exit(void)
 {
 	rcu_barrier();
+	percpu_counter_destroy(&total);
 	kmem_cache_destroy(flow_cache);
 }

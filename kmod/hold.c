@@ -10,6 +10,8 @@
  * backlog overflows (R12).
  */
 #include <linux/list_sort.h>
+#include <linux/mm.h>
+#include <linux/percpu_counter.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <net/dst.h>
@@ -21,6 +23,10 @@
 static struct kmem_cache *held_cache;
 static struct workqueue_struct *out_wq;
 
+/* All pairs of all namespaces share a quarter of the memory (S4). */
+static struct percpu_counter total;
+static s64 total_max;
+
 static void account(struct kcolo_pair *pair, const struct kcolo_held *held,
 		    int sign)
 {
@@ -31,6 +37,7 @@ static void account(struct kcolo_pair *pair, const struct kcolo_held *held,
 		atomic_add(sign, &pair->queued_n);
 		atomic_long_add(sign * (long)held->size, &pair->queued_bytes);
 	}
+	percpu_counter_add(&total, sign * (s64)held->size);
 }
 
 /**
@@ -38,6 +45,8 @@ static void account(struct kcolo_pair *pair, const struct kcolo_held *held,
  * @pair: pair
  * @vm: for a packet of the guest, not of the secondary
  * @size: its memory in bytes
+ *
+ * Return: true if it may be held.
  */
 bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size)
 {
@@ -46,7 +55,8 @@ bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size)
 					   &pair->queued_bytes);
 
 	return n < READ_ONCE(pair->cfg.max_packets) &&
-	       bytes + size <= READ_ONCE(pair->cfg.max_bytes);
+	       bytes + size <= READ_ONCE(pair->cfg.max_bytes) &&
+	       percpu_counter_read(&total) < total_max;
 }
 
 /**
@@ -290,19 +300,27 @@ void kcolo_hold_setup(struct kcolo_pair *pair)
 
 int __init kcolo_hold_init(void)
 {
+	total_max = (s64)totalram_pages() * PAGE_SIZE / 4;
 	held_cache = KMEM_CACHE(kcolo_held, 0);
 	if (!held_cache)
 		return -ENOMEM;
 	out_wq = alloc_workqueue("kcolo", WQ_UNBOUND | WQ_HIGHPRI, 0);
-	if (!out_wq) {
-		kmem_cache_destroy(held_cache);
-		return -ENOMEM;
-	}
+	if (!out_wq)
+		goto err_cache;
+	if (percpu_counter_init(&total, 0, GFP_KERNEL))
+		goto err_wq;
 	return 0;
+
+err_wq:
+	destroy_workqueue(out_wq);
+err_cache:
+	kmem_cache_destroy(held_cache);
+	return -ENOMEM;
 }
 
 void kcolo_hold_exit(void)
 {
+	percpu_counter_destroy(&total);
 	destroy_workqueue(out_wq);
 	kmem_cache_destroy(held_cache);
 }

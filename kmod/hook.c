@@ -35,6 +35,7 @@ struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
  * @ifindex: device
  *
  * Context: RCU or kcolo_net.cfg.
+ * Return: the port or NULL.
  */
 struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex)
 {
@@ -52,6 +53,8 @@ struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex)
  * @pkt: result
  * @skb: skb->data is the IP header; may be reallocated
  * @v6: IPv6
+ *
+ * Return: enum kcolo_pkt_verdict, never KCOLO_PKT_MORE.
  */
 enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
 					   struct sk_buff *skb, bool v6)

@@ -41,6 +41,10 @@
 
 struct kcolo_pair;
 
+/* Where a packet goes on after the hooks. */
+typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
+			    struct sk_buff *skb);
+
 #define KCOLO_PORT_HASH	32	/* buckets of the table of ports */
 
 /* Counter NAME of the spec's set `stats`, one more. */
@@ -296,6 +300,13 @@ struct kcolo_client {
  * @nxt_begin: cmp.nxt at that begin
  * @ack_begin: the primary's highest ack at that begin
  * @order: arrivals so far
+ * @ack_out: highest acknowledgment that the client was sent, if @out_ok
+ * @edge_out: furthest right edge of a window that the client was sent
+ * @s_edge: right edge of the secondary's window, if @s_edge_ok
+ * @p_scale: the primary's window scale
+ * @s_scale: the secondary's window scale
+ * @out_ok: an ACK has left since the SYN
+ * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
  * @used: jiffies of the last packet
@@ -325,6 +336,13 @@ struct kcolo_flow {
 	u32 nxt_begin;
 	u32 ack_begin;
 	u32 order;
+	u32 ack_out;
+	u32 edge_out;
+	u32 s_edge;
+	u8 p_scale;
+	u8 s_scale;
+	bool out_ok;
+	bool s_edge_ok;
 	u64 p_heard;
 	u64 s_heard;
 	unsigned long used;
@@ -347,18 +365,22 @@ struct kcolo_flow {
  * @gen: kcolo_phase.gen when it came
  * @order: arrival number in its flow
  * @data: offset of the payload in @skb
+ * @l4: offset of the TCP header in @skb
+ * @win: window as on the wire
  * @tag: epoch tag of a packet of the secondary (C4)
  */
 struct kcolo_held {
 	struct kcolo_seg seg;
 	struct list_head list;
 	struct sk_buff *skb;
-	int (*okfn)(struct net *net, struct sock *sk, struct sk_buff *skb);
+	kcolo_okfn_t okfn;
 	u64 since;
 	u32 size;
 	u32 gen;
 	u32 order;
 	u32 data;
+	u32 l4;
+	u16 win;
 	u8 tag;
 };
 
@@ -454,6 +476,9 @@ void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_primary_scan(struct kcolo_pair *pair);
 void kcolo_primary_let_go(struct kcolo_flow *flow, void *data);
 void kcolo_primary_purge(struct kcolo_flow *flow, void *dev);
+
+/* lower.c */
+struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,

@@ -50,6 +50,7 @@ module_init(kcolo_init);
 module_exit(kcolo_exit);
 
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");
 MODULE_DESCRIPTION("COLO proxy: compares, holds and translates the packets of two replicas");
 MODULE_SOFTDEP("pre: br_netfilter");
 MODULE_ALIAS("net-pf-16-proto-16-family-kcolo");

@@ -9,6 +9,8 @@
 #include "nl_gen.h"
 #include "secondary.h"
 
+#define NO_SUCH_PAIR "no pair of this name: see pair show"
+
 static struct genl_family kcolo_nl_family __ro_after_init = {
 	.name = KCOLO_FAMILY_NAME,
 	.version = KCOLO_FAMILY_VERSION,
@@ -38,7 +40,7 @@ static struct kcolo_pair *lock_pair(struct genl_info *info)
 		return pair;
 	mutex_unlock(&kn->cfg);
 	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[KCOLO_A_PAIR],
-			    "no pair of this name: see pair show");
+			    NO_SUCH_PAIR);
 	return ERR_PTR(-ENOENT);
 }
 
@@ -238,6 +240,26 @@ static bool wanted(const struct kcolo_pair *pair, struct nlattr *name)
 	return !name || !nla_strcmp(name, pair->name);
 }
 
+static int check_pair(struct kcolo_net *kn, struct netlink_callback *cb,
+		      struct nlattr *name)
+{
+	if (!name || cb->args[0] || kcolo_pair_find(kn, nla_data(name)))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(cb->extack, name, NO_SUCH_PAIR);
+	return -ENOENT;
+}
+
+static int check_addr(struct netlink_callback *cb, int attr)
+{
+	struct nlattr *addr = genl_info_dump(cb)->attrs[attr];
+
+	if (!addr || nla_len(addr) == 4 || nla_len(addr) == 16)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(cb->extack, addr,
+			    "an address has 4 bytes (IPv4) or 16 (IPv6)");
+	return -EINVAL;
+}
+
 /* args[0]: pairs done */
 static int dump_pairs(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
 		      fill_t fill)
@@ -247,9 +269,15 @@ static int dump_pairs(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
 	struct kcolo_pair *pair;
 	long i = 0;
 	void *hdr;
+	int err;
 
 	mutex_lock(&kn->cfg);
 	cb->seq = kn->generation;
+	err = check_pair(kn, cb, name);
+	if (err) {
+		mutex_unlock(&kn->cfg);
+		return err;
+	}
 	list_for_each_entry(pair, &kn->pairs, list) {
 		if (i++ < cb->args[0] || !wanted(pair, name))
 			continue;
@@ -461,6 +489,12 @@ int kcolo_nl_flow_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 
 	mutex_lock(&kn->cfg);
 	cb->seq = kn->generation;
+	err = check_pair(kn, cb, name) ?: check_addr(cb, KCOLO_A_SRC) ?:
+					  check_addr(cb, KCOLO_A_DST);
+	if (err) {
+		mutex_unlock(&kn->cfg);
+		return err;
+	}
 	list_for_each_entry(d.pair, &kn->pairs, list) {
 		if (i++ < cb->args[0] || !wanted(d.pair, name))
 			continue;

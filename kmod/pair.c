@@ -32,6 +32,7 @@ static const struct kcolo_config defaults = {
  * @name: name
  *
  * Context: kcolo_net.cfg held.
+ * Return: the pair or NULL.
  */
 struct kcolo_pair *kcolo_pair_find(struct kcolo_net *kn, const char *name)
 {

@@ -15,9 +15,12 @@
 
 #define OPT_EOL		0
 #define OPT_NOP		1
+#define OPT_WSCALE	3
+#define OPT_WSCALE_LEN	3
 #define OPT_SACK	5
 #define OPT_TS		8
 #define OPT_TS_LEN	10
+#define WSCALE_MAX	14	/* RFC 7323 */
 
 static u16 get16(const u8 *p)
 {
@@ -29,12 +32,12 @@ static u32 get32(const u8 *p)
 	return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3];
 }
 
-/* Whether @upto bytes can be read; if not, says how many must be. */
-static bool readable(struct kcolo_pkt *pkt, u32 avail, u32 upto)
+/* Whether @limit bytes can be read; if not, says how many must be. */
+static bool readable(struct kcolo_pkt *pkt, u32 avail, u32 limit)
 {
-	if (upto <= avail)
+	if (limit <= avail)
 		return true;
-	pkt->need = upto;
+	pkt->need = limit;
 	return false;
 }
 
@@ -182,9 +185,13 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 		len = th[off + 1];
 		if (len < 2 || off + len > hlen)
 			return;
-		if (kind == OPT_SACK && !opts->sack && len % 8 == 2) {
-			opts->sack = off + 2;
-			opts->sack_blocks = (len - 2) / 8;
+		if (kind == OPT_SACK && len % 8 == 2 && len > 2 &&
+		    opts->sacks < KCOLO_SACKS) {
+			opts->sack[opts->sacks] = off + 2;
+			opts->sack_blocks[opts->sacks++] = (len - 2) / 8;
+		} else if (kind == OPT_WSCALE && len == OPT_WSCALE_LEN) {
+			opts->wscale = th[off + 2] < WSCALE_MAX ? th[off + 2] :
+								  WSCALE_MAX;
 		} else if (kind == OPT_TS && len == OPT_TS_LEN && !opts->ts) {
 			opts->ts = off + 2;
 		}

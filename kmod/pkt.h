@@ -78,16 +78,23 @@ struct kcolo_pkt {
 	u8 flags;
 };
 
+#define KCOLO_SACKS 4	/* more SACK options do not fit into a header */
+
 /**
- * struct kcolo_tcp_opts - places of the TCP options that carry numbers
- * @sack: offset of the first SACK edge from the TCP header, 0 if none
- * @sack_blocks: complete blocks of two edges
+ * struct kcolo_tcp_opts - the TCP options that carry numbers
+ * @sack: offset of the first edge of each SACK option from the TCP header;
+ *	senders use one option, but receivers may take any
+ * @sack_blocks: its complete blocks of two edges
+ * @sacks: SACK options
  * @ts: offset of TSval from the TCP header, 0 if none
+ * @wscale: window scale of a SYN, 0 if none
  */
 struct kcolo_tcp_opts {
-	u8 sack;
-	u8 sack_blocks;
+	u8 sack[KCOLO_SACKS];
+	u8 sack_blocks[KCOLO_SACKS];
+	u8 sacks;
 	u8 ts;
+	u8 wscale;
 };
 
 enum kcolo_pkt_verdict kcolo_pkt_parse(struct kcolo_pkt *pkt, const u8 *ip,

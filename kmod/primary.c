@@ -30,11 +30,29 @@ static void fill_seg(struct kcolo_seg *seg, const struct kcolo_pkt *pkt)
 	seg->queued = false;
 }
 
+/* Remember what the client has been told. */
+static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+		     u16 win)
+{
+	u32 edge;
+
+	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
+		return;
+	/* The window of a SYN is not scaled. */
+	edge = seg->ack + ((u32)win << (seg->flags & KCOLO_TCP_SYN ?
+					0 : flow->p_scale));
+	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
+				       seg->ack;
+	flow->edge_out = flow->out_ok ? seq_max(flow->edge_out, edge) : edge;
+	flow->out_ok = true;
+}
+
 /* Packets that leave together leave in P's order (R12). */
 static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_held *at;
 
+	note_out(flow, &held->seg, held->win);
 	list_del(&held->list);
 	list_for_each_entry_reverse(at, &flow->outbox, list)
 		if ((s32)(at->order - held->order) < 0)
@@ -201,6 +219,14 @@ static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	return true;
 }
 
+static u8 wscale(const struct kcolo_pkt *pkt, const struct sk_buff *skb)
+{
+	struct kcolo_tcp_opts opts;
+
+	kcolo_tcp_opts(&opts, skb->data + pkt->l4, pkt->data - pkt->l4);
+	return opts.wscale;
+}
+
 /* Put a held packet of P where it has to wait. Returns false if nowhere. */
 static bool place(struct kcolo_flow *flow, struct kcolo_held *held,
 		  enum kcolo_fate fate)
@@ -319,6 +345,8 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		memset(c, 0, sizeof(*c));
 	else
 		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
+	flow->s_scale = flow->p_scale;
+	flow->s_edge_ok = false;
 
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
@@ -352,27 +380,6 @@ static void note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
 	flow->state_begin = flow->cmp.state;
 	flow->nxt_begin = flow->cmp.nxt;
 	flow->ack_begin = flow->cmp.side[KCOLO_P].ack;
-}
-
-/*
- * Finds and locks the flow of a packet; makes it if the packet may start one.
- * A flow that died between look-up and lock has left the table: look again.
- */
-static struct kcolo_flow *lock_flow(struct kcolo_pair *pair,
-				    const struct kcolo_tuple *tuple, bool make)
-{
-	struct kcolo_flow *flow;
-
-	for (;;) {
-		flow = make ? kcolo_flow_get(pair, tuple) :
-			      kcolo_flow_find(pair, tuple);
-		if (!flow)
-			return NULL;
-		spin_lock(&flow->lock);
-		if (likely(!flow->dead))
-			return flow;
-		spin_unlock(&flow->lock);
-	}
 }
 
 /* What may begin a flow: a SYN, or the refusal of one. */
@@ -413,6 +420,7 @@ static bool leaves_at_once(struct kcolo_flow *flow, struct kcolo_phase phase,
 
 /* Unlocks a flow, sends what may leave, tells if its state has changed. */
 static void unlock_flow(struct kcolo_flow *flow)
+	__releases(&flow->lock)
 {
 	u8 state = kcolo_flow_state(flow);
 	bool changed = flow->told != state;
@@ -442,7 +450,10 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
-	hear_syn(flow, KCOLO_P, &seg);
+	if (hear_syn(flow, KCOLO_P, &seg)) {
+		flow->p_scale = wscale(pkt, skb);
+		flow->out_ok = false;
+	}
 	if (flow->cmp.state == KCOLO_CMP_NONE && READ_ONCE(pair->adopting) &&
 	    !(pkt->flags & KCOLO_TCP_RST)) {
 		kcolo_cmp_adopt(&flow->cmp, pkt->seq, false);
@@ -457,6 +468,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (fate == KCOLO_FATE_UNKNOWN)
 		return PASS_BEHIND;
 	if (leaves_at_once(flow, phase, &seg, fate)) {
+		note_out(flow, &seg, pkt->win);
 		kcolo_count(pair, PASSED);
 		return NF_ACCEPT;
 	}
@@ -470,6 +482,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	kcolo_count(pair, HOLD);
 	held->seg = seg;
 	held->data = pkt->data;
+	held->l4 = pkt->l4;
+	held->win = pkt->win;
 	held->gen = phase.gen;
 	held->order = flow->order++;
 	place(flow, held, fate);
@@ -513,12 +527,19 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 
 	make = starts_flow(&pkt) || READ_ONCE(pair->adopting);
-	flow = lock_flow(pair, &pkt.tuple, make);
+again:
+	flow = make ? kcolo_flow_get(pair, &pkt.tuple) :
+		      kcolo_flow_find(pair, &pkt.tuple);
 	if (!flow) {
 		if (make)
 			return overflow(pair, &pkt.tuple);
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
 		return kcolo_hold_behind(pair, skb, state);
+	}
+	spin_lock(&flow->lock);
+	if (unlikely(flow->dead)) {	/* and out of the table by now */
+		spin_unlock(&flow->lock);
+		goto again;
 	}
 	verdict = take_p(flow, phase, &pkt, skb, state);
 	unlock_flow(flow);
@@ -544,6 +565,17 @@ static bool client_has(const struct kcolo_flow *flow,
 	return seg->seq != seg->end && flow->client.ok &&
 	       c->state == KCOLO_CMP_RUN && kcolo_cmp_offset_ok(c) &&
 	       !seq_after(end, flow->client.ack);
+}
+
+static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
+{
+	u32 edge = pkt->ack + ((u32)pkt->win << flow->s_scale);
+
+	if (!(pkt->flags & KCOLO_TCP_ACK) ||
+	    pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST))
+		return;
+	flow->s_edge = flow->s_edge_ok ? seq_max(flow->s_edge, edge) : edge;
+	flow->s_edge_ok = true;
 }
 
 static void count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
@@ -600,8 +632,12 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		bool new = hear_syn(flow, KCOLO_S, &seg);
 
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
-		if (new)
+		if (new) {
+			flow->s_scale = wscale(pkt, skb);
+			flow->s_edge_ok = false;
 			return false;
+		}
+		note_s_edge(flow, pkt);
 	}
 	/* C0: S may speak first after a commit that adopts the connection. */
 	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting))
@@ -628,26 +664,41 @@ static void hear_peer(struct kcolo_pair *pair, struct kcolo_phase phase,
 		      const struct kcolo_pkt *pkt, struct sk_buff *skb,
 		      const struct nf_hook_state *state, u8 tag)
 {
+	bool make = starts_flow(pkt) || READ_ONCE(pair->adopting);
 	struct kcolo_client client = {};
+	struct sk_buff *ack = NULL;
 	struct kcolo_flow *flow;
 	struct kcolo_seg seg;
+	kcolo_okfn_t okfn;
 	bool kept;
 
-	flow = lock_flow(pair, &pkt->tuple,
-			 starts_flow(pkt) || READ_ONCE(pair->adopting));
+again:
+	flow = make ? kcolo_flow_get(pair, &pkt->tuple) :
+		      kcolo_flow_find(pair, &pkt->tuple);
 	if (!flow) {
 		kcolo_count(pair, SECONDARY_UNMATCHED);
 		consume_skb(skb);
 		return;
+	}
+	spin_lock(&flow->lock);
+	if (unlikely(flow->dead)) {
+		spin_unlock(&flow->lock);
+		goto again;
 	}
 	kcolo_primary_sync(flow, phase);
 	fill_seg(&seg, pkt);
 	if (phase.state == KCOLO_STATE_RUNNING && client_has(flow, &seg))
 		client = flow->client;
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
-	if (phase.state == KCOLO_STATE_RUNNING)
+	if (phase.state == KCOLO_STATE_RUNNING) {
 		advance(flow);
+		if (list_empty(&flow->outbox) && !flow->releasing &&
+		    !READ_ONCE(pair->flushing))
+			ack = kcolo_lower_ack(flow, &okfn);
+	}
 	unlock_flow(flow);
+	if (ack)
+		okfn(pair->net, NULL, ack);
 	if (client.ok && !kept)
 		kcolo_resend_ack(pair, pkt, skb, &client);
 	if (!kept)
@@ -745,9 +796,10 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	    kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
 		return;
 	kcolo_tuple_reverse(&tuple, &pkt.tuple);
-	flow = lock_flow(pair, &tuple, false);
+	flow = kcolo_flow_find(pair, &tuple);
 	if (!flow)
 		return;
+	spin_lock(&flow->lock);
 	flow->used = jiffies;
 	note_client(&flow->client, &pkt, skb);
 	spin_unlock(&flow->lock);

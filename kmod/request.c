@@ -86,6 +86,8 @@ void kcolo_request_end(struct kcolo_pair *pair, bool committed)
  * kcolo_request_open() - is a checkpoint wanted
  * @pair: pair
  * @what: the cause, if so
+ *
+ * Return: true if one is wanted and none is under way.
  */
 bool kcolo_request_open(struct kcolo_pair *pair, struct kcolo_miscompare *what)
 {
@@ -103,6 +105,8 @@ bool kcolo_request_open(struct kcolo_pair *pair, struct kcolo_miscompare *what)
 /**
  * kcolo_request_unanswered() - has a request waited for too long (F4)
  * @pair: pair
+ *
+ * Return: true after ten timeouts.
  */
 bool kcolo_request_unanswered(struct kcolo_pair *pair)
 {

@@ -203,6 +203,35 @@ static void hear_client(struct kcolo_pair *pair, struct conn *conn,
 }
 
 /*
+ * The conntrack of a segment. One that conntrack calls invalid (a reset for an old
+ * segment, odd flags) came without: it is looked up, W2 wants it translated.
+ */
+static struct nf_conn *get_conntrack(struct kcolo_pair *pair,
+				     struct sk_buff *skb, bool v6,
+				     enum ip_conntrack_dir *dir)
+{
+	struct nf_conntrack_tuple_hash *h;
+	struct nf_conntrack_tuple tuple;
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	if (ct && !nf_ct_is_template(ct)) {
+		*dir = CTINFO2DIR(ctinfo);
+		nf_conntrack_get(&ct->ct_general);
+		return ct;
+	}
+	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb),
+			       v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, pair->net,
+			       &tuple))
+		return NULL;
+	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
+	if (!h)
+		return NULL;
+	*dir = NF_CT_DIRECTION(h);
+	return nf_ct_tuplehash_to_ctrack(h);
+}
+
+/*
  * Takes a segment into account and says by how much it is to be translated.
  * Returns false if there is nothing to translate.
  */
@@ -210,19 +239,17 @@ static bool find_offset(struct kcolo_pair *pair, struct sk_buff *skb,
 			const struct kcolo_pkt *pkt, bool from_vm, u32 *offset)
 {
 	u32 epoch = kcolo_phase(pair).epoch;
-	enum ip_conntrack_info ctinfo;
 	enum ip_conntrack_dir dir;
 	struct nf_conn_seqadj *adj;
 	struct conn conn;
 
-	conn.ct = nf_ct_get(skb, &ctinfo);
-	if (!conn.ct || nf_ct_is_template(conn.ct))
+	conn.ct = get_conntrack(pair, skb, pkt->tuple.v6, &dir);
+	if (!conn.ct)
 		goto untracked;
-	dir = CTINFO2DIR(ctinfo);
 	conn.in_dir = from_vm ? !dir : dir;
 	adj = our_ext(conn.ct, !conn.in_dir);
 	if (!adj)
-		goto untracked;
+		goto put;
 	conn.out = &adj->seq[!conn.in_dir];
 	conn.in = &adj->seq[conn.in_dir];
 
@@ -237,8 +264,11 @@ static bool find_offset(struct kcolo_pair *pair, struct sk_buff *skb,
 	conn.out->correction_pos = pack(conn.state, epoch);
 	*offset = offset_of(conn.out);
 	spin_unlock_bh(&conn.ct->lock);
+	nf_ct_put(conn.ct);
 	return conn.state >= ST_LEARNT && *offset;
 
+put:
+	nf_ct_put(conn.ct);
 untracked:
 	kcolo_count(pair, UNTRACKED);
 	return false;
@@ -281,9 +311,17 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, FROM_VM);
 	else
 		kcolo_count(pair, TO_VM);
-	if (kcolo_pkt_parse_skb(&pkt, skb, v6) == KCOLO_PKT_TCP &&
-	    translate(pair, skb, &pkt, from_vm))
-		goto drop;
+	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
+	case KCOLO_PKT_TCP:
+		if (translate(pair, skb, &pkt, from_vm))
+			goto drop;
+		break;
+	case KCOLO_PKT_OTHER:
+		break;
+	default:
+		kcolo_count(pair, MALFORMED);
+		return NF_DROP;
+	}
 	/* C4: a client never sees the tag. */
 	if (from_vm && to_peer && phase.state != KCOLO_STATE_FAILOVER &&
 	    kcolo_set_ttl(skb, v6, kcolo_tag(phase.epoch)))
@@ -433,15 +471,15 @@ int kcolo_secondary_walk(struct kcolo_pair *pair, struct kcolo_cursor *at,
 			 int (*fn)(const struct kcolo_secondary_flow *, void *),
 			 void *data)
 {
-	spinlock_t *lock;
-	int err;
+	int err, i;
 
 	for (; at->bucket < nf_conntrack_htable_size; at->bucket++) {
-		lock = &nf_conntrack_locks[at->bucket % CONNTRACK_LOCKS];
+		i = at->bucket % CONNTRACK_LOCKS;
 		local_bh_disable();
-		nf_conntrack_lock(lock);
+		nf_conntrack_lock(&nf_conntrack_locks[i]);
+		__acquire(&nf_conntrack_locks[i]);
 		err = walk_bucket(pair, at, fn, data);
-		spin_unlock(lock);
+		spin_unlock(&nf_conntrack_locks[i]);
 		local_bh_enable();
 		if (err)
 			return err;
@@ -465,6 +503,7 @@ static int count_one(const struct kcolo_secondary_flow *info, void *n)
  * @pair: a secondary pair
  *
  * Context: process.
+ * Return: their number.
  */
 u32 kcolo_secondary_count(struct kcolo_pair *pair)
 {

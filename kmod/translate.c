@@ -77,14 +77,15 @@ int kcolo_translate_ack(struct sk_buff *skb, const struct kcolo_pkt *pkt,
 {
 	struct tcphdr *th = writable_tcp(skb, pkt);
 	struct kcolo_tcp_opts opts;
-	u32 i;
+	u32 i, j;
 
 	if (!th)
 		return -ENOMEM;
 	add_at(skb, th, offsetof(struct tcphdr, ack_seq), add);
 	kcolo_tcp_opts(&opts, (u8 *)th, pkt->data - pkt->l4);
-	for (i = 0; i < 2 * opts.sack_blocks; i++)
-		add_at(skb, th, opts.sack + 4 * i, add);
+	for (i = 0; i < opts.sacks; i++)
+		for (j = 0; j < 2 * opts.sack_blocks[i]; j++)
+			add_at(skb, th, opts.sack[i] + 4 * j, add);
 	return 0;
 }
 

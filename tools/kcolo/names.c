@@ -179,6 +179,7 @@ static const char *const stats_attrs[] = {
 	"checkpoints",
 	"aborts",
 	"acks-resent",
+	"acks-lowered",
 	"flows-opened",
 	"flows-adopted",
 	"flows-closed",
@@ -204,5 +205,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 54,
+_Static_assert(KCOLO_A_STATS_MAX == 55,
 	       "run spec-names.py: the spec has changed");
