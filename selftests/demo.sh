@@ -10,7 +10,7 @@ rate=$((size / 4))
 good=$TMP/good bad=$TMP/bad
 
 say() {
-	printf '\n%s\n' "$*" | fold -s -w 100
+	printf '\n%s\n' "$*" | fold -s -w 100 | sed 's/ *$//'
 }
 
 chapter() {
@@ -48,13 +48,13 @@ download() {
 
 # What the client's kernel has received on the connection to nginx.
 received() {
-	ss -N cl -Htin dport = 80 | sed -n 's/.*bytes_received:\([0-9]*\).*/\1/p' | head -n 1
+	local bytes
+	bytes=$(ss -N cl -Htin dport = 80 | sed -n 's/.*bytes_received:\([0-9]*\).*/\1/p' | head -n 1)
+	echo "${bytes:-0}"
 }
 
 received_at_least() {
-	local got
-	got=$(received)
-	[ "${got:-0}" -ge "$1" ]
+	[ "$(received)" -ge "$1" ]
 }
 
 # progress SECONDS WHAT COMMAND...: wait until it is so, and show that something happens.
@@ -62,7 +62,7 @@ progress() {
 	local end=$((SECONDS + $1)) what=$2; shift 2
 	until "$@"; do
 		[ $SECONDS -lt $end ] || { echo; stop_story "waited too long for: $what"; }
-		printf '\r  ... %s: %s of %s MB with the client  ' "$what" $(($(received) / 1000000)) $((size / 1000000))
+		printf '\r  ... %s: %s of %s MB are with the client ' "$what" $(($(received) / 1000000)) $((size / 1000000))
 		sleep 0.2
 	done
 	printf '\r  ... %s: done%40s\n' "$what" ''
@@ -130,12 +130,12 @@ told "no fewer bytes were compared than the file has" test "$(ctr ph compared_by
 told "no difference was found" test "$(ctr ph miscompares)" = 0
 
 chapter "2. The secondary lies"
-say "The secondary's nginx now serves a copy of the file in which one byte differs: number $byte."
+say "The secondary's nginx now serves a copy of the file in which one bit of byte $byte differs."
 head_len=$(at cl curl -sI "http://${GUEST[4]}/file" | wc -c)
 stop nginx.sv
 cp "$good/file" "$bad/file"
-printf '\x%02x' $((0x$(od -An -tx1 -j "$byte" -N 1 "$good/file" | tr -d ' ') ^ 1)) >"$TMP/byte"
-dd if="$TMP/byte" of="$bad/file" bs=1 seek="$byte" conv=notrunc status=none
+was=$(od -An -tx1 -j "$byte" -N 1 "$good/file" | tr -d ' ')
+printf '%b' "\\x$(printf %02x $((16#$was ^ 1)))" | dd of="$bad/file" bs=1 seek="$byte" conv=notrunc status=none
 touch -r "$good/file" "$bad/file"
 nginx_up sv "$bad"
 download two
@@ -165,7 +165,7 @@ resets=$(client_saw resets) syns=$(client_saw syns)
 download three
 progress 60 "half of the download" received_at_least $((size / 2))
 pid=${PID[three]}
-say "The primary host loses both its cables, with half of the file under way to curl, process $pid."
+say "The primary host loses both its cables while curl, process $pid, has half of the file."
 show ip -n lan link set ph down
 show ip -n ph link set peer down
 say "The secondary host takes over:"
