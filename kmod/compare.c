@@ -38,8 +38,8 @@ bool kcolo_cmp_is_new_syn(const struct kcolo_cmp *c, enum kcolo_side side,
 
 	if (st->isn_ok && st->isn == seg->seq)
 		return false;
-	return side == KCOLO_P || !st->isn_ok || st->syn_new || !p->isn_ok ||
-	       p->isn != seg->seq;
+	return side == KCOLO_P || !st->isn_ok || st->syn_new || p->syn_new ||
+	       !p->isn_ok || p->isn != seg->seq;
 }
 
 /**
@@ -64,6 +64,12 @@ void kcolo_cmp_syn(struct kcolo_cmp *c, enum kcolo_side side,
 	st->fin = false;
 	st->rst = false;
 	if (side == KCOLO_P) {
+		/* What S said on the last connection says nothing about this one. */
+		if (c->state != KCOLO_CMP_NONE && !s->syn_new) {
+			s->ack_ok = false;
+			s->fin = false;
+			s->rst = false;
+		}
 		c->cmp = seg->seq;
 		c->nxt = seg->seq;
 		c->state = KCOLO_CMP_SYN;
@@ -193,12 +199,15 @@ bool kcolo_cmp_queue(struct kcolo_cmp *c, enum kcolo_side side,
 	return true;
 }
 
-/* The segment of a side that holds the position cmp, if it has come. */
-static struct kcolo_seg *at_cmp(struct kcolo_cmp *c, enum kcolo_side side)
+/*
+ * The segment of a side that holds the position cmp, if it has come. The search
+ * goes on where the last one ended: nothing before it reaches beyond cmp.
+ */
+static struct kcolo_seg *at_cmp(struct kcolo_cmp *c, enum kcolo_side side,
+				struct kcolo_seg *seg)
 {
-	struct kcolo_seg *seg;
-
-	for (seg = first_seg(c, side); seg; seg = seg_of(rb_next(&seg->node))) {
+	for (seg = seg ?: first_seg(c, side); seg;
+	     seg = seg_of(rb_next(&seg->node))) {
 		if (seq_after(seg->seq, c->cmp))
 			return NULL;	/* a hole, wait until it is filled */
 		if (seq_after(seg->end, c->cmp))
@@ -261,9 +270,11 @@ enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 {
 	enum kcolo_diff diff;
 
+	*p = NULL;
+	*s = NULL;
 	while (c->state == KCOLO_CMP_RUN || c->state == KCOLO_CMP_ADOPT) {
-		*p = at_cmp(c, KCOLO_P);
-		*s = *p ? at_cmp(c, KCOLO_S) : NULL;
+		*p = at_cmp(c, KCOLO_P, *p);
+		*s = *p ? at_cmp(c, KCOLO_S, *s) : NULL;
 		if (!*s)
 			break;
 		diff = step(c, equal, *p, *s);

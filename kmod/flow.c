@@ -170,6 +170,7 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
 void kcolo_flow_drain(struct kcolo_flow *flow)
 {
 	LIST_HEAD(list);
+	bool many;
 
 	spin_lock(&flow->lock);
 	if (flow->releasing) {
@@ -179,8 +180,13 @@ void kcolo_flow_drain(struct kcolo_flow *flow)
 	flow->releasing = true;
 	while (!list_empty(&flow->outbox)) {
 		list_splice_init(&flow->outbox, &list);
+		many = flow->out_n > KCOLO_BURST;
+		flow->out_n = 0;
 		spin_unlock(&flow->lock);
-		kcolo_hold_send(flow->pair, &list);
+		if (many)
+			kcolo_hold_send_later(flow->pair, &list);
+		else
+			kcolo_hold_send(flow->pair, &list);
 		spin_lock(&flow->lock);
 	}
 	flow->releasing = false;

@@ -18,8 +18,6 @@
 
 #include "kcolo.h"
 
-#define OUT_BUDGET 64	/* packets between two chances to reschedule */
-
 static struct kmem_cache *held_cache;
 static struct workqueue_struct *out_wq;
 
@@ -176,6 +174,23 @@ void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list)
 }
 
 /**
+ * kcolo_hold_send_later() - let many packets go on, from the worker
+ * @pair: pair
+ * @list: packets in no other structure, empty afterwards; those that their flow
+ *	sent before are through
+ *
+ * Context: bottom halves off, no lock of ours.
+ */
+void kcolo_hold_send_later(struct kcolo_pair *pair, struct list_head *list)
+{
+	spin_lock(&pair->out_lock);
+	WRITE_ONCE(pair->flushing, true);
+	list_splice_tail_init(list, &pair->outbox);
+	spin_unlock(&pair->out_lock);
+	queue_work(out_wq, &pair->out_work);
+}
+
+/**
  * kcolo_hold_behind() - let a packet go on, but not before those that must leave
  *	first
  * @pair: pair
@@ -232,7 +247,7 @@ static void out_work(struct work_struct *work)
 		send_one(pair, held);
 		rcu_read_unlock();
 		local_bh_enable();
-		if (++sent % OUT_BUDGET == 0)
+		if (++sent % KCOLO_BURST == 0)
 			cond_resched();
 	}
 }

@@ -45,6 +45,7 @@ struct kcolo_pair;
 typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
 			    struct sk_buff *skb);
 
+#define KCOLO_BURST	64	/* packets that may leave out of one softirq */
 #define KCOLO_PORT_HASH	32	/* buckets of the table of ports */
 
 /* Counter NAME of the spec's set `stats`, one more. */
@@ -293,10 +294,13 @@ struct kcolo_client {
  * @queued: the secondary's packets that wait to be compared
  * @early: the secondary's packets of an epoch that is not this one
  * @outbox: packets on their way out
+ * @out_n: their number
  * @client: the client's newest ACK
  * @epoch: the flow has gone through this commit
  * @gen: the flow has seen packets after this begin, @nxt_begin is valid
  * @state_begin: cmp.state at that begin
+ * @isn_begin: the primary's ISN at that begin, if @isn_ok_begin
+ * @isn_ok_begin: the primary's SYN had been seen at that begin
  * @nxt_begin: cmp.nxt at that begin
  * @ack_begin: the primary's highest ack at that begin
  * @order: arrivals so far
@@ -309,6 +313,8 @@ struct kcolo_client {
  * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
+ * @progress: monotonic ns, when the secondary last said or acknowledged something
+ *	new
  * @used: jiffies of the last packet
  * @opened_by_vm: the guest sent the first SYN
  * @releasing: somebody is sending @outbox; others only append (R12)
@@ -329,10 +335,13 @@ struct kcolo_flow {
 	struct list_head queued;
 	struct list_head early;
 	struct list_head outbox;
+	u32 out_n;
 	struct kcolo_client client;
 	u32 epoch;
 	u32 gen;
 	u8 state_begin;
+	bool isn_ok_begin;
+	u32 isn_begin;
 	u32 nxt_begin;
 	u32 ack_begin;
 	u32 order;
@@ -345,6 +354,7 @@ struct kcolo_flow {
 	bool s_edge_ok;
 	u64 p_heard;
 	u64 s_heard;
+	u64 progress;
 	unsigned long used;
 	u8 told;
 	bool opened_by_vm;
@@ -438,6 +448,7 @@ void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held);
 void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		      const struct net_device *dev);
 void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list);
+void kcolo_hold_send_later(struct kcolo_pair *pair, struct list_head *list);
 unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 			       const struct nf_hook_state *state);
 void kcolo_hold_flush_begin(struct kcolo_pair *pair);

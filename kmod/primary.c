@@ -58,6 +58,7 @@ static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 		if ((s32)(at->order - held->order) < 0)
 			break;
 	list_add(&held->list, &at->list);
+	flow->out_n++;
 }
 
 /* Sorted by ack, so that those whose ack may leave are always in front. */
@@ -165,7 +166,10 @@ static void compare(struct kcolo_flow *flow)
 	enum kcolo_diff diff;
 
 	diff = kcolo_cmp_run(c, kcolo_payload_equal, &p, &s);
-	kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
+	if (c->compared != before) {
+		flow->progress = ktime_get_mono_fast_ns();
+		kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
+	}
 	if (diff == KCOLO_DIFF_NONE)
 		return;
 	kcolo_count(flow->pair, MISCOMPARES);
@@ -199,6 +203,20 @@ static void advance(struct kcolo_flow *flow)
 		flow->asked = false;
 }
 
+/* Drops what S said early, of one epoch or (0) of all. */
+static void drop_early(struct kcolo_flow *flow, u8 tag)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->early, list) {
+		if (tag && held->tag != tag)
+			continue;
+		list_del(&held->list);
+		kcolo_count(flow->pair, SECONDARY_STALE);
+		kcolo_hold_drop(flow->pair, held);
+	}
+}
+
 /* A SYN may start the connection afresh (R4); says whether it did. */
 static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 		     const struct kcolo_seg *seg)
@@ -210,6 +228,7 @@ static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	drop_queued(flow);
 	if (side == KCOLO_P) {
 		drop_held(flow);
+		drop_early(flow, kcolo_tag(flow->epoch));
 		memset(&flow->client, 0, sizeof(flow->client));
 		flow->opened_by_vm = !(seg->flags & KCOLO_TCP_ACK);
 	}
@@ -253,17 +272,6 @@ static void refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg)
 {
 	kcolo_count(flow->pair, MALFORMED);
 	ask(flow, KCOLO_REASON_MALFORMED, seg->seq, NULL, NULL);
-}
-
-static void drop_early(struct kcolo_flow *flow)
-{
-	struct kcolo_held *held, *next;
-
-	list_for_each_entry_safe(held, next, &flow->early, list) {
-		list_del(&held->list);
-		kcolo_count(flow->pair, SECONDARY_STALE);
-		kcolo_hold_drop(flow->pair, held);
-	}
 }
 
 /* Hear a segment of S and keep it if it is to be compared. */
@@ -316,6 +324,25 @@ static void cut_at_barrier(struct kcolo_flow *flow, u32 gen,
 	}
 }
 
+/* What P said after the barrier is not in the copied state. */
+static void back_to_barrier(struct kcolo_flow *flow)
+{
+	struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	struct kcolo_cmp *c = &flow->cmp;
+
+	c->state = flow->state_begin;
+	c->nxt = flow->nxt_begin;
+	p->ack = flow->ack_begin;
+	if (p->isn == flow->isn_begin && p->isn_ok == flow->isn_ok_begin)
+		return;
+	/* The tuple was opened anew meanwhile; it will be, again. */
+	p->isn = flow->isn_begin;
+	p->isn_ok = flow->isn_ok_begin;
+	p->syn_new = false;
+	c->cmp = c->nxt;
+	c->stream_ok = false;
+}
+
 /**
  * kcolo_primary_sync() - carry a commit through in one flow (C2)
  * @flow: locked by the caller
@@ -336,11 +363,8 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 	flow->asked = false;
 	drop_queued(flow);
 	cut_at_barrier(flow, phase.gen, &later);
-	if (flow->gen == phase.gen) {
-		c->state = flow->state_begin;
-		c->nxt = flow->nxt_begin;
-		c->side[KCOLO_P].ack = flow->ack_begin;
-	}
+	if (flow->gen == phase.gen)
+		back_to_barrier(flow);
 	if (c->state == KCOLO_CMP_NONE)
 		memset(c, 0, sizeof(*c));
 	else
@@ -378,6 +402,8 @@ static void note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
 		return;
 	flow->gen = phase.gen;
 	flow->state_begin = flow->cmp.state;
+	flow->isn_begin = flow->cmp.side[KCOLO_P].isn;
+	flow->isn_ok_begin = flow->cmp.side[KCOLO_P].isn_ok;
 	flow->nxt_begin = flow->cmp.nxt;
 	flow->ack_begin = flow->cmp.side[KCOLO_P].ack;
 }
@@ -409,7 +435,9 @@ static unsigned int overflow(struct kcolo_pair *pair,
 static bool leaves_at_once(struct kcolo_flow *flow, struct kcolo_phase phase,
 			   const struct kcolo_seg *seg, enum kcolo_fate fate)
 {
-	if (fate == KCOLO_FATE_RST && !kcolo_cmp_rst_met(&flow->cmp))
+	if (fate == KCOLO_FATE_RST &&
+	    (!kcolo_cmp_rst_met(&flow->cmp) || !list_empty(&flow->held) ||
+	     !list_empty(&flow->queued)))
 		return false;
 	return (fate == KCOLO_FATE_COVERED || fate == KCOLO_FATE_RST) &&
 	       phase.state != KCOLO_STATE_CHECKPOINT &&
@@ -622,6 +650,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	bool early = tag != kcolo_tag(phase.epoch);
 	enum kcolo_fate fate = KCOLO_FATE_QUEUED;
 	struct kcolo_pair *pair = flow->pair;
+	u32 sack = flow->cmp.side[KCOLO_S].ack;
 	struct kcolo_held *held;
 	struct kcolo_seg seg;
 
@@ -638,9 +667,12 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 			return false;
 		}
 		note_s_edge(flow, pkt);
+		if (sack != flow->cmp.side[KCOLO_S].ack)
+			flow->progress = flow->s_heard;
 	}
 	/* C0: S may speak first after a commit that adopts the connection. */
-	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting))
+	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting) &&
+	    !(seg.flags & KCOLO_TCP_SYN))
 		early = true;
 	if (!early && fate != KCOLO_FATE_QUEUED) {
 		count_s(pair, &seg, fate);
@@ -872,6 +904,12 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		flow->asked = true;
 		return;
 	}
+	/*
+	 * While the secondary catches up with what the mirror has lost, segment by
+	 * segment as the client repeats it, it is not overdue.
+	 */
+	if (now - flow->progress < (u64)cfg->timeout * NSEC_PER_MSEC)
+		return;
 	held = waits_since(&flow->held, now, cfg->timeout);
 	if (held) {
 		reason = held->seg.queued && flow->s_heard > held->since ?
@@ -918,7 +956,7 @@ static void scan_flow(struct kcolo_flow *flow, void *now)
 	if (idle_too_long(flow) && list_empty(&flow->held) &&
 	    list_empty(&flow->outbox) && !flow->releasing) {
 		drop_queued(flow);
-		drop_early(flow);
+		drop_early(flow, 0);
 		kcolo_count(pair, FLOWS_CLOSED);
 		kcolo_flow_remove(flow);
 	}
@@ -957,7 +995,7 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 			let_out(flow, held);
 		}
 		drop_queued(flow);
-		drop_early(flow);
+		drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}
 	spin_unlock(&flow->lock);
@@ -984,7 +1022,7 @@ void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
 	kcolo_hold_purge(flow->pair, &flow->outbox, dev);
 	if (!dev && !flow->dead) {
 		drop_queued(flow);
-		drop_early(flow);
+		drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}
 	spin_unlock(&flow->lock);
