@@ -16,6 +16,7 @@ def r1_ack_ahead_is_held(f):
     f.expect_no_event()
     f.wait_stats(queued=0, miscompares=0, requests=0)
     c.svm('A', ack=99)
+    f.expect_lowered(c, 99)
     f.held(1)
     c.svm('A', ack=100)
     c.out(p)
@@ -42,6 +43,7 @@ def r1_gate_across_the_wrap(f, cisn):
     c.svm('PA', 50, ack=0)
     f.held(1)
     c.svm('A', ack=59)
+    f.expect_lowered(c, 59)
     f.held(1)
     c.svm('A', ack=100)
     c.out(p)
@@ -49,6 +51,7 @@ def r1_gate_across_the_wrap(f, cisn):
     p = c.pvm('A')
     f.held(1)
     c.svm('A', ack=4999)
+    f.expect_lowered(c, 4999)
     f.held(1)
     c.svm('A', ack=5000 + 100)
     c.out(p)
@@ -125,6 +128,7 @@ def r1_fin_is_gated(f):
     c.client('FPA', 100)
     p = c.pvm('FA')
     c.svm('FA', ack=100)
+    f.expect_lowered(c, 100, seq=0)
     f.held(1)
     c.svm('A', ack=101)
     c.out(p)
@@ -267,6 +271,128 @@ def r1_sack_blocks_with_an_ack_that_may_leave(f):
     base = c.cisn + 1
     c.svm('A', ack=100)
     c.out(c.pvm('A', ack=100, opts=packet.options(1, 1, packet.sack((base + 300, base + 400)))))
+
+
+# --- R1: the ack that both have sent ---
+
+@case()
+def r1_what_both_acked_is_told(f):
+    """The secondary lacks a long piece and acks it bit by bit: the client hears each step, once, and goes on."""
+    c = f.open()
+    c.client('A', 1000)
+    c.client('A', 1000)
+    p = c.pvm('A')
+    f.held(1)
+    for ack in 100, 300, 1999:
+        c.svm('A', ack=ack)
+        f.expect_lowered(c, ack, seq=0)
+        c.svm('A', ack=ack)
+        c.svm('A', ack=ack - 1)
+        f.held(1)
+    f.wait_stats(acks_lowered=3)
+    c.svm('A')
+    c.out(p)
+    f.wait_stats(acks_lowered=3)
+
+
+@case()
+def r1_lowered_ack_is_news(f):
+    """What the client has heard already is not told again: that would look like a duplicate."""
+    c = f.open()
+    c.request(100)
+    c.client('A', 1000)
+    p = c.pvm('A')
+    c.svm('A', ack=100)
+    c.svm('A', ack=50)
+    f.held(1)
+    c.svm('A', ack=101)
+    f.expect_lowered(c, 101)
+    c.svm('A')
+    c.out(p)
+
+
+@case(each={'pure_ack': 0, 'data': 1, 'fin': 2})
+def r1_lowered_ack_of(f, what):
+    """The model is held data, a FIN or an ACK: what is made of it carries none of its bytes, flags or SACK blocks."""
+    c = f.open()
+    c.client('A', 1000)
+    base = c.cisn + 1
+    opts = packet.options(1, 1, packet.timestamps(1, 2), 1, 1, packet.sack((base + 2000, base + 3000)))
+    n = 700 if what == 1 else 0
+    p = c.pvm('FPA' if what == 2 else 'PA', n, opts=opts)
+    c.svm('FPA' if what == 2 else 'PA', n, ack=0)
+    f.held(1)
+    c.svm('A', ack=500, at=0)
+    q = f.expect_lowered(c, 500, seq=0)
+    equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2)) + b'\1' * 12, 'options')
+    f.held(1)
+    c.svm('A', at=c.s_nxt)
+    c.out(p)
+
+
+@case()
+def r1_lowered_ack_of_gso(f):
+    c = f.open()
+    c.client('A', 1000)
+    p = c.pvm('PA', 20000, mss=1448)
+    c.svm('PA', 20000, ack=0, mss=1000)
+    c.svm('A', ack=1)
+    q = f.expect_lowered(c, 1, seq=0)
+    equal(q.gso_size, 0, 'GSO size')
+    f.held(1)
+    c.svm('A')
+    c.out(p)
+
+
+@case()
+def r1_lowered_window(f):
+    """It ends where the secondary's ends, and the right edge that the client knows never moves left."""
+    c = f.open()
+    c.request(100)
+    c.out(c.pvm('A', win=20000))
+    c.client('A', 1000)
+    p = c.pvm('A', win=40000)
+    c.svm('A', ack=600, win=30000)
+    f.expect_lowered(c, 600, win=30000)
+    c.svm('A', ack=700, win=100)
+    f.expect_lowered(c, 700, win=29900)
+    c.svm('A')
+    c.out(p)
+
+
+@case(each={'0': 0, '7': 7, '14': 14})
+def r1_lowered_window_is_scaled(f, shift):
+    """Rounded so that the edge does not move left."""
+    c = f.open(opts=packet.options((3, bytes([shift])), 1))
+    c.request(100)
+    c.client('A', 1000)
+    p = c.pvm('A', win=60000)
+    c.svm('A', ack=101, win=40000)
+    f.expect_lowered(c, 101, win=40000)
+    c.svm('A', ack=102, win=1)
+    edge = 101 + (40000 << shift)
+    q = f.expect_lowered(c, 102)
+    now = 102 + (q.win << shift)
+    check(edge <= now < edge + (1 << shift), 'right edge %d, was %d', now, edge)
+    c.svm('A')
+    c.out(p)
+
+
+@case()
+def r1_no_lowered_ack_where_a_packet_leaves(f):
+    """Data that may leave carries the news itself."""
+    c = f.open()
+    c.client('A', 1000)
+    p = c.pvm('PA', 10, ack=300)
+    q = c.pvm('A', ack=1000)
+    c.svm('PA', 10, ack=400)
+    c.out(p)
+    f.held(1)
+    f.wait_stats(acks_lowered=0)
+    c.svm('A', ack=500)
+    f.expect_lowered(c, 500)
+    c.svm('A')
+    c.out(q)
 
 
 # --- R15 ---

@@ -309,7 +309,7 @@ def c3_begin_expires(f):
     c.svm('PA', 100)
     p = c.pvm('PA', 100)
     f.held(1)
-    f.cli('pair', 'set', 'p', 'timeout', 30)
+    f.set(timeout=30)
     f.expect_event('checkpoint', cause='expired', within=0.3 + LIMIT)
     took = time.monotonic() - t
     check(0.29 < took < 0.3 + LIMIT / 2, 'expired after %.2f s', took)

@@ -34,7 +34,7 @@ from genl import Genl, Refused
 from packet import CLIENT, CLIENT_MAC, GUEST, GUEST_MAC, Packet
 
 SCALE = float(os.environ.get('KCOLO_TEST_SCALE', '1'))
-QUIET = 0.03 * SCALE        # how long nothing must come
+QUIET = 0.015 * SCALE       # how long nothing must come
 LIMIT = 4.0 * SCALE         # how long something may take; never waited for in a good run
 PAIR = 'p'
 DEFAULTS = {'timeout': 30000, 'min_interval': 0}     # of the pair that each case gets
@@ -132,7 +132,12 @@ def insmod():
         run('insmod', path)
 
 
+loads = 0                   # how often the module was taken out; the netlink family's number changes with it
+
+
 def rmmod(name='kcolo', ok=True):
+    global loads
+    loads += 1
     return run('rmmod', name, ok=ok)
 
 
@@ -234,7 +239,8 @@ class Fixture:
         self.v6 = False
         self.rand = random.Random(0)
         self.next_port = 10000
-        self.nl = self.listener = None
+        self.nl = self.listener = self.poller = None
+        self.loads = loads
         self.build()
 
     # Building and taking down
@@ -284,26 +290,34 @@ class Fixture:
 
     def destroy(self):
         self.hang_up()
-        for p in self.ports.values():
-            p.close()
-        self.ports = {}
+        self.close_ports()
         run('ip', '-batch', '-', ok=False, stdin=''.join(
             'netns del %s\n' % n for n in self.namespaces() if os.path.exists('/run/netns/' + n)))
 
+    def close_ports(self):
+        for p in self.ports.values():
+            p.close()
+        self.ports = {}
+        self.poller = None
+
     def hang_up(self):
-        """Close the netlink sockets; the family's number changes when the module is loaded anew."""
+        """Close the netlink sockets."""
         for s in self.nl, self.listener:
             if s:
                 s.close()
-        self.nl = self.listener = None
+        self.nl = self.listener = self.poller = None
 
     def call_up(self, listen=True):
+        if self.loads != loads:
+            self.hang_up()
+            self.loads = loads
         with netns(self.host):
             if not self.nl:
                 self.nl = Genl()
             if listen and not self.listener:
                 self.listener = Genl()
                 self.listener.join()
+                self.poller = None
 
     # Around each case
 
@@ -314,12 +328,12 @@ class Fixture:
         self.allow = set()
         self.seen_events = []
         self.epoch = 0
-        self.pump(0)
-        for p in self.ports.values():
-            p.queue.clear()
         self.events = []
         self.call_up()
-        self.listener.events()
+        self.pump(0)
+        self.events = []
+        for p in self.ports.values():
+            check(not p.queue, 'after the last case at %s: %r', p.name, p.queue)
         if pair:
             self.nl.call('pair_add', pair=PAIR, role=self.role, vm='vm', peer='peer', **{**DEFAULTS, **options})
 
@@ -371,43 +385,39 @@ class Fixture:
 
     # Frames
 
+    def poll(self, seconds):
+        """Wait for frames and events and read them; returns whether there were any."""
+        if not self.poller:
+            self.poller = select.poll()
+            self.readers = {p.sock.fileno(): p.read for p in self.ports.values()}
+            if self.listener:
+                self.readers[self.listener.fileno()] = self.read_events
+            for fd in self.readers:
+                self.poller.register(fd, select.POLLIN)
+        got = self.poller.poll(seconds * 1000)
+        for fd, _ in got:
+            self.readers[fd]()
+        return bool(got)
+
     def pump(self, wait):
-        """Read all that has arrived; wait: seconds for something to come."""
-        poll = select.poll()
-        for p in self.ports.values():
-            poll.register(p.sock, select.POLLIN)
+        """Read all that arrives in some seconds; the last look is after them."""
         end = time.monotonic() + wait
-        while True:
-            # The first look does not wait, so that a late look still sees what was there in time.
-            left = max(0.0, end - time.monotonic())
-            got = poll.poll(left * 1000)
-            for p in self.ports.values():
-                p.read()
-            self.read_events()
-            if not got or left <= 0:
-                return
+        while self.poll(max(0.0, end - time.monotonic())) or time.monotonic() < end:
+            pass
 
     def read_events(self):
-        if self.listener:
-            self.events += self.listener.events()
+        self.events += self.listener.events()
 
     def wait_for(self, find, what, limit=LIMIT):
+        got = find()
+        if got is not None:
+            return got
         end = time.monotonic() + limit
-        poll = select.poll()
-        for p in self.ports.values():
-            poll.register(p.sock, select.POLLIN)
-        if self.listener:
-            poll.register(self.listener, select.POLLIN)
-        while True:
-            for p in self.ports.values():
-                p.read()
-            self.read_events()
+        while self.poll(max(0.0, end - time.monotonic())) or time.monotonic() < end:
             got = find()
             if got is not None:
                 return got
-            left = end - time.monotonic()
-            check(left > 0, 'after %.1f s not %s', limit, what)
-            poll.poll(left * 1000)
+        raise Fail('after %.1f s not %s' % (limit, what))
 
     def expect(self, port, what=None, within=LIMIT, **fields):
         """Take the frame that matches from a port's queue.  what: a Sent, bytes, a function, or None and fields."""
@@ -458,7 +468,7 @@ class Fixture:
 
     def again(self, event):
         """Take the repetitions of an event."""
-        self.read_events()
+        self.pump(0)
         n = len(self.events)
         self.events = [e for e in self.events if e != event]
         return n - len(self.events)
@@ -525,19 +535,30 @@ class Fixture:
             return all(s[k] == v for k, v in counters.items())
         until(good, lambda: '%r, but %r' % (counters, seen), within)
 
+    def command(self, cmd, rc=0, **fields):
+        """Do something by netlink, or (rc) have it refused with a sentence."""
+        try:
+            self.nl.call(cmd, pair=PAIR, **fields)
+        except Refused as e:
+            check(rc and e.text, '%s %r: %s', cmd, fields, e)
+        else:
+            check(not rc, '%s %r was not refused', cmd, fields)
+
     def begin(self, **kw):
-        return self.cli('pair', 'checkpoint', PAIR, 'begin', **kw)
+        self.command('checkpoint', action='begin', **kw)
 
     def commit(self, epoch=None, **kw):
-        p = self.cli('pair', 'checkpoint', PAIR, 'commit', *(['epoch', epoch] if epoch is not None else []), **kw)
+        self.command('checkpoint', action='commit', **({} if epoch is None else {'epoch': epoch}), **kw)
         self.epoch = self.pair()['epoch']
-        return p
 
     def abort(self, **kw):
-        return self.cli('pair', 'checkpoint', PAIR, 'abort', **kw)
+        self.command('checkpoint', action='abort', **kw)
 
-    def failover(self, *action, **kw):
-        return self.cli('pair', 'failover', PAIR, *action, **kw)
+    def failover(self, action=None, **kw):
+        self.command('failover', **({'action': action} if action else {}), **kw)
+
+    def set(self, **fields):
+        self.command('pair_set', **fields)
 
     def port_number(self):
         self.next_port += 1
@@ -607,10 +628,20 @@ class Primary(Fixture):
     def conn(self, **kw):
         return PrimaryConn(self, **kw)
 
-    def open(self, **kw):
+    def open(self, opts=b'', **kw):
         c = self.conn(**kw)
-        c.open()
+        c.open(opts)
         return c
+
+    def expect_lowered(self, c, ack, win=None, seq=None):
+        """R1: an ACK made of a held packet, of what both sides have acknowledged."""
+        p = self.expect('lan', lambda p: p.dport == c.cport)
+        equal((p.flags, p.data, p.ack), (16, b'', (c.cisn + 1 + ack) & packet.M32), 'flags, data and ack of %r' % p)
+        if win is not None:
+            equal(p.win, win, 'window')
+        if seq is not None:
+            equal(p.seq, c.stream_seq(seq), 'seq')
+        return p
 
     def held(self, n):
         """n packets are held, and nothing comes out."""

@@ -138,7 +138,6 @@ def gone(f, dev, expect_event=False):
     no_objects()
     unloads(f)
     f.destroy()
-    f.ports = {}
 
 
 @case(ip=(4,))
@@ -185,9 +184,7 @@ def l_bridge_down_and_up(f):
 def l_namespace_deleted_with_packets_held(f):
     hold_some(f)
     f.hang_up()
-    for p in f.ports.values():
-        p.close()
-    f.ports = {}
+    f.close_ports()
     run('ip', 'netns', 'del', f.host)
     until(lambda: not any(slabs().values()), lambda: 'slab caches empty: %r' % slabs(), 6 * LIMIT)
     unloads(f)
@@ -305,9 +302,7 @@ def l_secondary_namespace_deleted(f):
     f.begin()
     c.mirror('PA', 10, deliver=False)
     f.hang_up()
-    for p in f.ports.values():
-        p.close()
-    f.ports = {}
+    f.close_ports()
     run('ip', 'netns', 'del', f.host)
     until(lambda: not any(slabs().values()), lambda: 'slab caches empty: %r' % slabs(), 6 * LIMIT)
     unloads(f)

@@ -358,3 +358,39 @@ def cli_json_tells_what_netlink_tells(f):
     equal(pair[0]['epoch'], 0)
     c.svm('PA', 10)
     c.out(p)
+
+
+@case(ip=(4,))
+def cli_steps(f):
+    """Each command that changes something, as a user types it."""
+    c = f.open()
+    p = [c.pvm('PA', 10)]
+    f.cli('pair', 'checkpoint', 'p', 'begin')
+    equal(f.state(), 'checkpoint')
+    f.cli('pair', 'checkpoint', 'p', 'abort')
+    equal(f.state(), 'running')
+    f.cli('pair', 'checkpoint', 'p', 'commit', rc=2)
+    f.cli('pair', 'checkpoint', 'p', 'begin')
+    f.cli('pair', 'checkpoint', 'p', 'commit', 'epoch', 9)
+    f.cli('pair', 'checkpoint', 'p', 'commit', 'epoch', 9)
+    c.out(*p)
+    equal(f.pair()['epoch'], 9, 'epoch')
+    f.cli('pair', 'checkpoint', 'p')
+    equal((f.pair()['epoch'], f.state()), (10, 'running'), 'epoch and state')
+    f.cli('pair', 'failover', 'p')
+    equal(f.state(), 'bypass')
+    f.cli('pair', 'set', 'p', 'timeout', 77)
+    equal(f.pair()['timeout'], 77, 'timeout')
+    f.cli('pair', 'del', 'p')
+    check(not f.exists(), 'the pair is still there')
+    f.add(timeout=99)
+    equal(f.pair()['timeout'], 99, 'timeout')
+    f.cli('pair', 'del', 'p', 'force')
+
+
+@case(ip=(4,))
+def cli_help_touches_nothing(f):
+    for args in ['help'], ['pair', 'help'], ['flow', 'help'], ['stats', 'help'], ['monitor', 'help'], ['-V']:
+        with netns(f.host):
+            p = run('kcolo', *args, ok=False)
+        check(p.returncode == 0 and (p.stdout + p.stderr).strip(), 'kcolo %s: exit %d, %r', args, p.returncode, p.stderr)
