@@ -580,7 +580,9 @@ again:
 
 /*
  * R15: S repeats what the client has acknowledged; its copy of that ACK was lost
- * on the mirror. A SYN may be in S's own space, so only its place counts.
+ * on the mirror. So was a window update if S probes, with a number that the client
+ * has acknowledged and no data. A SYN may be in S's own space, so only its place
+ * counts.
  */
 static bool client_has(const struct kcolo_flow *flow,
 		       const struct kcolo_seg *seg)
@@ -588,11 +590,14 @@ static bool client_has(const struct kcolo_flow *flow,
 	const struct kcolo_cmp *c = &flow->cmp;
 	u32 end = seg->end;
 
+	if (seg->flags & KCOLO_TCP_RST || !flow->client.ok ||
+	    c->state != KCOLO_CMP_RUN || !kcolo_cmp_offset_ok(c))
+		return false;
 	if (seg->flags & KCOLO_TCP_SYN)
 		end = c->side[KCOLO_P].isn + 1;
-	return seg->seq != seg->end && flow->client.ok &&
-	       c->state == KCOLO_CMP_RUN && kcolo_cmp_offset_ok(c) &&
-	       !seq_after(end, flow->client.ack);
+	else if (seg->seq == seg->end)
+		end++;
+	return !seq_after(end, flow->client.ack);
 }
 
 static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
