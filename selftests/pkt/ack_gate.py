@@ -480,6 +480,21 @@ def r15_not_for_new_data(f):
 
 
 @case()
+def r15_window_probe_of_the_secondary(f):
+    """The client's window update was lost on the mirror: SVM probes and is told."""
+    c = f.open()
+    c.both('PA', 100)
+    c.client('A', win=0)
+    c.client('A', win=5000)
+    c.svm('A', at=99)
+    f.expect('ps', bare_ack(c, 100, win=5000))
+    f.expect_nothing()
+    c.svm('A')
+    f.expect_nothing()
+    f.wait_stats(acks_resent=1)
+
+
+@case()
 def r15_across_the_wrap(f):
     c = f.open(pisn=-51, cisn=-2)
     c.both('PA', 100)

@@ -479,6 +479,77 @@ def c2_rst_before_the_barrier(f):
     d.both('PA', 10)
 
 
+@case(each={'without_ack': 'R', 'with_ack': 'RA'})
+def c2_rst_after_the_barrier(f, flags):
+    """The copied state does not know of it: it waits for the secondary's like any other."""
+    c = f.open()
+    c.request()
+    f.begin()
+    p = c.pvm(flags)
+    f.held(1)
+    f.commit()
+    f.held(1)
+    c.svm(flags)
+    c.out(p)
+
+
+@case()
+def c2_ack_after_the_barrier_is_gated(f):
+    """sack := what the primary had acked at the barrier, not what it has acked since."""
+    c = f.open()
+    c.client('PA', 500)
+    p = c.pvm('A', ack=500)
+    f.begin()
+    c.client('PA', 100)
+    q = c.pvm('A', ack=600)
+    f.held(2)
+    f.commit()
+    c.out(p)
+    f.held(1)
+    c.svm('A', ack=500, at=0)
+    f.held(1)
+    c.svm('A', ack=600, at=0)
+    c.out(q)
+
+
+@case()
+def c2_retransmission_in_a_checkpoint(f):
+    """What was sent before the barrier is sent again after it, straddling it or not."""
+    c = f.open()
+    c.both('PA', 100)
+    p = [c.pvm('PA', 100)]
+    f.begin()
+    q = [c.pvm('PA', 100, at=0), c.pvm('PA', 100, at=100), c.pvm('PA', 150, at=100)]
+    f.held(4)
+    f.commit()
+    c.out(p[0], q[0], q[1])
+    f.held(1)
+    c.svm('PA', 50, at=200)
+    c.out(q[2])
+
+
+@case()
+def c2_tuple_reused_in_a_checkpoint(f):
+    """Both ends were done before the barrier; the tuple is opened anew between begin and commit."""
+    c = f.open()
+    c.both('FPA', 100)
+    c.client('FA')
+    p = c.pvm('A')
+    c.svm('A')
+    c.out(p)
+    f.begin()
+    d = f.conn(sport=c.cport)
+    d.client('S')
+    p = d.pvm('SA')
+    f.held(1)
+    f.commit()
+    f.held(1)
+    d.svm('SA', base=d.pisn + 12345)
+    d.out(p)
+    d.client('A')
+    d.both('PA', 100)
+
+
 @case()
 def c2_new_connections_after_a_commit(f):
     f.checkpoint()

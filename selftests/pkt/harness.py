@@ -125,20 +125,25 @@ def insmod():
     if not module_loaded('br_netfilter'):
         run('modprobe', 'br_netfilter')
     if not module_loaded():
-        path = os.environ['KCOLO_KO']
-        for need in run('modinfo', '-F', 'depends', path).stdout.strip().split(','):
-            if need:
+        with open(os.environ['KCOLO_KO']) as ko:
+            if libc.syscall(SYS_FINIT_MODULE, ko.fileno(), b'', 0) and ctypes.get_errno() != errno.ENOENT:
+                raise OSError(ctypes.get_errno(), 'insmod')
+        if not module_loaded():             # what it needs is not there yet
+            for need in run('modinfo', '-F', 'depends', os.environ['KCOLO_KO']).stdout.strip().split(','):
                 run('modprobe', need)
-        run('insmod', path)
+            run('insmod', os.environ['KCOLO_KO'])
 
 
+SYS_FINIT_MODULE, SYS_DELETE_MODULE = 313, 176
 loads = 0                   # how often the module was taken out; the netlink family's number changes with it
 
 
-def rmmod(name='kcolo', ok=True):
+def rmmod(name='kcolo', busy=False):
+    """busy: it must be refused."""
     global loads
     loads += 1
-    return run('rmmod', name, ok=ok)
+    error = libc.syscall(SYS_DELETE_MODULE, name.encode(), os.O_NONBLOCK) and ctypes.get_errno()
+    check(bool(error) == busy, 'rmmod %s: %s', name, os.strerror(error))
 
 
 def flush_conntrack(ns):

@@ -166,6 +166,25 @@ def r4_new_syn_of_the_client_on_a_live_tuple(f):
     d.both('PA', 300)
 
 
+@case()
+def r4_new_connection_drops_what_the_old_one_held(f):
+    """What a dead connection still wanted to say is dropped and counted."""
+    c = f.open()
+    c.pvm('PA', 100)
+    c.svm('PA', b'?' * 50, at=200)
+    f.held(1)
+    c.client('R')
+    d = f.conn(sport=c.cport)
+    d.client('S')
+    p = d.pvm('SA')
+    f.held(1)
+    f.wait_stats(dropped_reset=1, queued=0)
+    d.svm('SA')
+    d.out(p)
+    d.client('A')
+    d.both('PA', 100)
+
+
 # --- C0 ---
 
 @case()
