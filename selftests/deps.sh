@@ -4,10 +4,10 @@
 set -euo pipefail
 
 build=(build-essential linux-headers-amd64 kmod libmnl-dev libjansson-dev pkg-config python3-yaml python3-jsonschema)
-vm=(qemu-system-x86 linux-source-6.12 busybox-static cpio rsync xz-utils zstd flex bison bc libelf-dev libssl-dev dwarves
-	kmod mmdebstrap)
-test=(iproute2 iputils-ping nftables conntrack iperf3 tcpdump ethtool nginx-light
-	libnginx-mod-http-headers-more-filter redis-server redis-tools curl python3 python3-scapy sparse shellcheck
+vm=(python3 iproute2 kmod qemu-system-x86 linux-source-6.12 busybox-static cpio rsync xz-utils zstd flex bison bc
+	libelf-dev libssl-dev dwarves mmdebstrap)
+test=(iproute2 iputils-ping procps nftables conntrack iperf3 tcpdump ethtool nginx-light
+	libnginx-mod-http-headers-more-filter redis-server redis-tools curl python3 sparse shellcheck mandoc
 	clang libclang-rt-14-dev trace-cmd)
 
 [ $# -gt 0 ] || set -- help
