@@ -50,6 +50,8 @@ static void begin(struct kcolo_pair *pair)
 	phase.state = KCOLO_STATE_CHECKPOINT;
 	phase.gen++;
 	set_phase(pair, phase);
+	if (pair->role == KCOLO_ROLE_SECONDARY)
+		kcolo_hold_back(pair);
 	kcolo_request_begin(pair);
 	kcolo_event_checkpoint(pair, KCOLO_ACTION_BEGIN, KCOLO_CAUSE_USER);
 }

@@ -290,22 +290,45 @@ enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
  * kcolo_cmp_pop() - take out a segment that lies at or below cmp
  * @c: comparison
  * @side: whose
+ * @at: where to go on; NULL before the first call
  *
  * Return: a segment that satisfies R1 (a), or NULL; not in order of arrival.
  */
-struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side)
+struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side,
+				struct kcolo_seg **at)
 {
-	struct kcolo_seg *seg;
+	struct kcolo_seg *seg = *at ?: first_seg(c, side), *next;
 
-	for (seg = first_seg(c, side); seg; seg = seg_of(rb_next(&seg->node))) {
-		if (!seq_before(seg->seq, c->cmp))
-			return NULL;
+	for (; seg && seq_before(seg->seq, c->cmp); seg = next) {
+		next = seg_of(rb_next(&seg->node));
 		if (!seq_after(seg->end, c->cmp)) {
 			kcolo_cmp_remove(c, side, seg);
+			*at = next;
 			return seg;
 		}
 	}
 	return NULL;
+}
+
+/**
+ * kcolo_cmp_acked() - the client has acknowledged what the primary said
+ * @c: comparison
+ * @ack: the client's acknowledgment
+ *
+ * An adopted connection may begin with a repetition of what the client has
+ * (a keepalive, a lost ACK) and the secondary never repeats: it needs no
+ * partner. Only until the first bytes were compared.
+ *
+ * Return: true if cmp has moved.
+ */
+bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack)
+{
+	if (c->stream_ok || c->compared || !seq_after(ack, c->cmp) ||
+	    (c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT))
+		return false;
+	c->cmp = ack;
+	c->nxt = seq_max(c->nxt, ack);
+	return true;
 }
 
 /**
@@ -333,9 +356,11 @@ void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,
  */
 bool kcolo_cmp_gate(const struct kcolo_cmp *c, const struct kcolo_seg *seg)
 {
-	const struct kcolo_stream *s = &c->side[KCOLO_S];
+	const struct kcolo_stream *p = &c->side[KCOLO_P], *s = &c->side[KCOLO_S];
 
 	if (!(seg->flags & KCOLO_TCP_ACK))
 		return true;
-	return s->ack_ok && !seq_after(seg->ack, s->ack);
+	/* Between two SYNs it is not clear which connection an ACK speaks of. */
+	return s->ack_ok && !p->syn_new && !s->syn_new &&
+	       !seq_after(seg->ack, s->ack);
 }

@@ -143,7 +143,9 @@ bool kcolo_cmp_queue(struct kcolo_cmp *c, enum kcolo_side side,
 		     struct kcolo_seg *seg);
 enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 			      struct kcolo_seg **p, struct kcolo_seg **s);
-struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side);
+struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side,
+				struct kcolo_seg **at);
+bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack);
 void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,
 		      struct kcolo_seg *seg);
 bool kcolo_cmp_gate(const struct kcolo_cmp *c, const struct kcolo_seg *seg);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of connections of a pair on the primary, and their release order. */
+#include <linux/list_sort.h>
 #include <linux/mm.h>
 #include <linux/percpu_counter.h>
 #include <linux/siphash.h>
@@ -14,7 +15,7 @@
 static struct kmem_cache *flow_cache;
 static siphash_aligned_key_t flow_key;
 
-/* All pairs of all namespaces share an eighth of the memory (S4). */
+/* All pairs of user namespaces together get an eighth of the memory (S4). */
 static struct percpu_counter total;
 static s64 total_max;
 
@@ -83,7 +84,7 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 	if (flow)
 		return flow;
 	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows) ||
-	    percpu_counter_read(&total) >= total_max) {
+	    (pair->bounded && percpu_counter_read(&total) >= total_max)) {
 		kcolo_count(pair, FLOWS_REFUSED);
 		return NULL;
 	}
@@ -97,7 +98,8 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 	if (!flow) {
 		hlist_add_head_rcu(&new->node, bucket(pair, tuple));
 		atomic_inc(&pair->flow_n);
-		percpu_counter_inc(&total);
+		if (pair->bounded)
+			percpu_counter_inc(&total);
 	}
 	spin_unlock(&pair->flow_lock);
 	if (flow)
@@ -154,8 +156,18 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
 	hlist_del_rcu(&flow->node);
 	spin_unlock(&pair->flow_lock);
 	atomic_dec(&pair->flow_n);
-	percpu_counter_dec(&total);
+	if (pair->bounded)
+		percpu_counter_dec(&total);
 	call_rcu(&flow->rcu, flow_free);
+}
+
+static int by_order(void *priv, const struct list_head *a,
+		    const struct list_head *b)
+{
+	const struct kcolo_held *x = list_entry(a, struct kcolo_held, list);
+	const struct kcolo_held *y = list_entry(b, struct kcolo_held, list);
+
+	return (s32)(x->order - y->order) > 0;
 }
 
 /**
@@ -169,8 +181,8 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
  */
 void kcolo_flow_drain(struct kcolo_flow *flow)
 {
+	bool many, mixed;
 	LIST_HEAD(list);
-	bool many;
 
 	spin_lock(&flow->lock);
 	if (flow->releasing) {
@@ -181,8 +193,12 @@ void kcolo_flow_drain(struct kcolo_flow *flow)
 	while (!list_empty(&flow->outbox)) {
 		list_splice_init(&flow->outbox, &list);
 		many = flow->out_n > KCOLO_BURST;
+		mixed = flow->out_mixed;
 		flow->out_n = 0;
+		flow->out_mixed = false;
 		spin_unlock(&flow->lock);
+		if (mixed)
+			list_sort(NULL, &list, by_order);
 		if (many)
 			kcolo_hold_send_later(flow->pair, &list);
 		else
@@ -210,6 +226,10 @@ enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow)
 		return KCOLO_FLOW_STATE_CLOSED;
 	if (c->side[KCOLO_P].fin || flow->client.fin)
 		return KCOLO_FLOW_STATE_CLOSING;
+	/* A client that never completes the handshake must not be kept for long. */
+	if (c->state == KCOLO_CMP_RUN && c->stream_ok && !flow->opened_by_vm &&
+	    !flow->client.ok)
+		return KCOLO_FLOW_STATE_OPENING;
 	if (c->state == KCOLO_CMP_RUN)
 		return KCOLO_FLOW_STATE_ESTABLISHED;
 	return c->state == KCOLO_CMP_ADOPT ? KCOLO_FLOW_STATE_ADOPTING :

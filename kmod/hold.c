@@ -21,7 +21,7 @@
 static struct kmem_cache *held_cache;
 static struct workqueue_struct *out_wq;
 
-/* All pairs of all namespaces share a quarter of the memory (S4). */
+/* All pairs of user namespaces together get a quarter of the memory (S4). */
 static struct percpu_counter total;
 static s64 total_max;
 
@@ -35,7 +35,8 @@ static void account(struct kcolo_pair *pair, const struct kcolo_held *held,
 		atomic_add(sign, &pair->queued_n);
 		atomic_long_add(sign * (long)held->size, &pair->queued_bytes);
 	}
-	percpu_counter_add(&total, sign * (s64)held->size);
+	if (pair->bounded)
+		percpu_counter_add(&total, sign * (s64)held->size);
 }
 
 /**
@@ -54,7 +55,7 @@ bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size)
 
 	return n < READ_ONCE(pair->cfg.max_packets) &&
 	       bytes + size <= READ_ONCE(pair->cfg.max_bytes) &&
-	       percpu_counter_read(&total) < total_max;
+	       (!pair->bounded || percpu_counter_read(&total) < total_max);
 }
 
 /**
@@ -210,6 +211,13 @@ unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 			kcolo_count(pair, PASSED);
 		return NF_ACCEPT;
 	}
+	if (!kcolo_hold_room(pair, true, skb->truesize)) {
+		if (pair->role == KCOLO_ROLE_PRIMARY)
+			kcolo_count(pair, OVERFLOW);
+		else
+			kcolo_count(pair, WAIT_DROPPED);
+		return NF_DROP;
+	}
 	held = kcolo_hold(pair, skb, state, true);
 	if (!held) {
 		kcolo_count(pair, NOMEM);
@@ -250,6 +258,17 @@ static void out_work(struct work_struct *work)
 		if (++sent % KCOLO_BURST == 0)
 			cond_resched();
 	}
+}
+
+/**
+ * kcolo_hold_back() - what has not left yet waits again (C6)
+ * @pair: a secondary pair, whose checkpoint has just begun
+ */
+void kcolo_hold_back(struct kcolo_pair *pair)
+{
+	spin_lock_bh(&pair->out_lock);
+	list_splice_init(&pair->outbox, &pair->wait);
+	spin_unlock_bh(&pair->out_lock);
 }
 
 /**

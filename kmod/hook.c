@@ -21,6 +21,8 @@
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_core.h>
+#include <net/netfilter/nf_conntrack_zones.h>
 
 #include "kcolo.h"
 
@@ -87,46 +89,47 @@ static struct kcolo_port *port_out(const struct sk_buff *skb,
 	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
 }
 
-static u64 mac_of(const u8 *addr)
-{
-	return (u64)get_unaligned_be16(addr) << 32 | get_unaligned_be32(addr + 2);
-}
-
 /*
  * After a failover the clients' frames come through any port of the guest's new
- * bridge; their connections are in the pair's zone. The guest's address tells.
+ * bridge. What belongs to a connection of the pair is in the pair's zone; all
+ * others are as if there were no pair (F1).
  */
-static struct kcolo_pair *pair_by_mac(struct kcolo_net *kn,
-				      const struct sk_buff *skb)
+static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
+					    const struct nf_hook_state *state)
 {
-	u64 mac = mac_of(eth_hdr(skb)->h_dest);
+	struct nf_conntrack_tuple_hash *h;
+	struct nf_conntrack_tuple tuple;
 	struct kcolo_pair *pair;
 
-	list_for_each_entry_rcu(pair, &kn->pairs, list)
-		if (READ_ONCE(pair->mac) == mac &&
-		    kcolo_state(pair) == KCOLO_STATE_FAILOVER)
-			return pair;
+	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb), state->pf,
+			       state->net, &tuple))
+		return NULL;
+	list_for_each_entry_rcu(pair, &kcolo_net(state->net)->pairs, list) {
+		if (kcolo_state(pair) != KCOLO_STATE_FAILOVER)
+			continue;
+		h = nf_conntrack_find_get(state->net, nf_ct_zone(pair->tmpl),
+					  &tuple);
+		if (!h)
+			continue;
+		nf_ct_put(nf_ct_tuplehash_to_ctrack(h));
+		return pair;
+	}
 	return NULL;
 }
 
 static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = kcolo_net(state->net);
 	struct kcolo_port *port = port_in(skb, state);
-	struct kcolo_pair *pair = NULL;
+	struct kcolo_pair *pair = port ? port->pair : NULL;
 
-	if (port) {
-		pair = port->pair;
-		/* The primary's guest shares its zone with its clients. */
-		if (pair->role == KCOLO_ROLE_PRIMARY && port->is_vm)
-			return NF_ACCEPT;
-		if (port->is_vm &&
-		    pair->mac != mac_of(eth_hdr(skb)->h_source))
-			WRITE_ONCE(pair->mac, mac_of(eth_hdr(skb)->h_source));
-	} else if (atomic_read(&kn->failed_over) && nf_bridge_info_get(skb)) {
-		pair = pair_by_mac(kn, skb);
-	}
+	/* The primary's guest shares its zone with its clients. */
+	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm)
+		return NF_ACCEPT;
+	if (atomic_read(&kcolo_net(state->net)->failed_over) &&
+	    nf_bridge_info_get(skb) &&
+	    (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER))
+		pair = pair_by_conntrack(skb, state);
 	if (!pair || skb_nfct(skb))
 		return NF_ACCEPT;
 	nf_conntrack_get(&pair->tmpl->ct_general);
@@ -173,22 +176,22 @@ static unsigned int post(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
 	bool v6 = state->pf == NFPROTO_IPV6;
+	unsigned int verdict = NF_ACCEPT;
 	struct kcolo_port *in, *out;
 
 	if (!nf_bridge_info_get(skb))
 		return NF_ACCEPT;
-	out = port_out(skb, state);
-	if (out && out->is_vm) {
-		if (out->pair->role == KCOLO_ROLE_SECONDARY)
-			return kcolo_secondary_post(out->pair, skb, v6, false,
-						    false);
-		kcolo_primary_client(out->pair, skb, v6);
-		return NF_ACCEPT;
-	}
 	in = port_in(skb, state);
+	out = port_out(skb, state);
+	/* Two guests that have both failed over may talk to each other. */
 	if (in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
-		return kcolo_secondary_post(in->pair, skb, v6, true,
-					    out && out->pair == in->pair);
+		verdict = kcolo_secondary_post(in->pair, skb, v6, true,
+					       out && out->pair == in->pair);
+	if (verdict != NF_ACCEPT || !out || !out->is_vm)
+		return verdict;
+	if (out->pair->role == KCOLO_ROLE_SECONDARY)
+		return kcolo_secondary_post(out->pair, skb, v6, false, false);
+	kcolo_primary_client(out->pair, skb, v6);
 	return NF_ACCEPT;
 }
 

@@ -173,7 +173,7 @@ struct kcolo_request {
  * @adopting: a commit has been seen, unknown connections are adopted (C0)
  * @dead: being removed; requests and works must not start again
  * @pinned: bit 0: holds a reference on the module (S5)
- * @mac: the guest's address as last seen on @vm, 0 if none (secondary)
+ * @bounded: of a user namespace, shares a bound of memory with its like (S4)
  * @stats: counters
  * @flows: table of connections (primary)
  * @flow_mask: buckets of @flows, less one
@@ -212,7 +212,7 @@ struct kcolo_pair {
 	bool adopting;
 	bool dead;
 	unsigned long pinned;
-	u64 mac;
+	bool bounded;
 	struct kcolo_stats __percpu *stats;
 
 	struct hlist_head *flows;
@@ -295,14 +295,13 @@ struct kcolo_client {
  * @early: the secondary's packets of an epoch that is not this one
  * @outbox: packets on their way out
  * @out_n: their number
+ * @out_mixed: they may not be in order of arrival
  * @client: the client's newest ACK
  * @epoch: the flow has gone through this commit
  * @gen: the flow has seen packets after this begin, @nxt_begin is valid
  * @state_begin: cmp.state at that begin
- * @isn_begin: the primary's ISN at that begin, if @isn_ok_begin
- * @isn_ok_begin: the primary's SYN had been seen at that begin
  * @nxt_begin: cmp.nxt at that begin
- * @ack_begin: the primary's highest ack at that begin
+ * @p_begin: the primary's side of @cmp at that begin
  * @order: arrivals so far
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
  * @edge_out: furthest right edge of a window that the client was sent
@@ -313,8 +312,8 @@ struct kcolo_client {
  * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
- * @progress: monotonic ns, when the secondary last said or acknowledged something
- *	new
+ * @cmp_moved: monotonic ns, when bytes were last found equal
+ * @ack_moved: monotonic ns, when the secondary last acknowledged something new
  * @used: jiffies of the last packet
  * @opened_by_vm: the guest sent the first SYN
  * @releasing: somebody is sending @outbox; others only append (R12)
@@ -336,14 +335,13 @@ struct kcolo_flow {
 	struct list_head early;
 	struct list_head outbox;
 	u32 out_n;
+	bool out_mixed;
 	struct kcolo_client client;
 	u32 epoch;
 	u32 gen;
 	u8 state_begin;
-	bool isn_ok_begin;
-	u32 isn_begin;
 	u32 nxt_begin;
-	u32 ack_begin;
+	struct kcolo_stream p_begin;
 	u32 order;
 	u32 ack_out;
 	u32 edge_out;
@@ -354,7 +352,8 @@ struct kcolo_flow {
 	bool s_edge_ok;
 	u64 p_heard;
 	u64 s_heard;
-	u64 progress;
+	u64 cmp_moved;
+	u64 ack_moved;
 	unsigned long used;
 	u8 told;
 	bool opened_by_vm;
@@ -392,6 +391,26 @@ struct kcolo_held {
 	u32 l4;
 	u16 win;
 	u8 tag;
+};
+
+/**
+ * struct kcolo_lowered - what an ACK of the secondary says
+ * @ack: acknowledgment number
+ * @tsecr: the client's timestamp that it echoes, network order, if @has_ts
+ * @sack: its SACK blocks, network order
+ * @sack_len: their bytes
+ * @has_ts: @tsecr is valid
+ * @pure: the packet carries nothing else
+ * @ok: there is an ACK
+ */
+struct kcolo_lowered {
+	u32 ack;
+	__be32 tsecr;
+	u8 sack[32];
+	u8 sack_len;
+	bool has_ts;
+	bool pure;
+	bool ok;
 };
 
 extern unsigned int kcolo_net_id;
@@ -451,6 +470,7 @@ void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list);
 void kcolo_hold_send_later(struct kcolo_pair *pair, struct list_head *list);
 unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 			       const struct nf_hook_state *state);
+void kcolo_hold_back(struct kcolo_pair *pair);
 void kcolo_hold_flush_begin(struct kcolo_pair *pair);
 void kcolo_hold_flush_end(struct kcolo_pair *pair);
 
@@ -489,7 +509,11 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data);
 void kcolo_primary_purge(struct kcolo_flow *flow, void *dev);
 
 /* lower.c */
-struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
+void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
+		      const struct sk_buff *skb);
+struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
+				const struct kcolo_lowered *note,
+				kcolo_okfn_t *okfn);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,

@@ -6,30 +6,34 @@
  * The secondary may lack a long piece of what the client sent: lost on the mirror,
  * or beyond its window. Every packet of the primary carries an ACK behind that
  * piece and is held. If the client heard nothing it would repeat the first
- * segment of the piece for ever. So, when the secondary acknowledges part of it and no
- * packet of the primary may leave because of that, one ACK is made of a held
- * packet: it acknowledges as much as the secondary does. It is news to the client, not
- * a duplicate. Its window ends where the secondary's does, but never moves left.
+ * segment of the piece for ever. So the secondary's ACKs are what it hears: for each
+ * that no packet of the primary may leave for, one is made, in the primary's name.
+ * The primary has all that it speaks of. It is honest news, or an honest duplicate
+ * for a segment that came out of order; the client's fast retransmit works as
+ * ever. Its window ends where the secondary's does, but never moves left.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/unaligned.h>
 #include <net/ip.h>
 #include <net/ip6_checksum.h>
 #include <net/tcp.h>
 
 #include "kcolo.h"
 
-/* A pure ACK is the better model, it is small. */
+#define OPTIONS_MAX 40
+
+/* The newest pure ACK is the best model: small, with the newest timestamp. */
 static struct kcolo_held *choose(struct kcolo_flow *flow)
 {
 	struct kcolo_held *held;
 
-	list_for_each_entry(held, &flow->gated, seg.gated)
+	list_for_each_entry_reverse(held, &flow->gated, seg.gated)
 		if (held->seg.seq == held->seg.end)
 			return held;
-	return list_first_entry_or_null(&flow->gated, struct kcolo_held,
-					seg.gated);
+	return list_empty(&flow->gated) ? NULL :
+	       list_last_entry(&flow->gated, struct kcolo_held, seg.gated);
 }
 
 static u16 window(const struct kcolo_flow *flow, u32 ack)
@@ -53,22 +57,42 @@ static void fix_ip(struct sk_buff *skb, bool v6)
 	}
 }
 
+/* The options of an ACK: the model's clock, and what the secondary says. */
+static u32 put_options(u8 *to, const u8 *th, u32 len,
+		       const struct kcolo_lowered *note)
+{
+	struct kcolo_tcp_opts opts;
+	u32 n = 0, sack;
+
+	kcolo_tcp_opts(&opts, th, len);
+	if (opts.ts && note->has_ts) {
+		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, to);
+		memcpy(to + 4, th + opts.ts, 4);
+		memcpy(to + 8, &note->tsecr, 4);
+		n = TCPOLEN_TSTAMP_ALIGNED;
+	}
+	sack = min_t(u32, note->sack_len, (OPTIONS_MAX - n - 4) & ~7U);
+	if (sack) {
+		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+				   TCPOPT_SACK << 8 | (sack + 2), to + n);
+		memcpy(to + n + 4, note->sack, sack);
+		n += 4 + sack;
+	}
+	return n;
+}
+
 static void fix_tcp(struct sk_buff *skb, u32 l4, bool v6, u32 ack, u16 win)
 {
 	struct tcphdr *th = (struct tcphdr *)(skb->data + l4);
-	u32 i, len = skb->len - l4;
-	struct kcolo_tcp_opts opts;
+	u32 len = skb->len - l4;
 	__wsum sum;
 
 	th->ack_seq = htonl(ack);
 	th->window = htons(win);
+	th->doff = len / 4;
 	th->fin = 0;
 	th->psh = 0;
-	/* Its SACK blocks speak of data that the secondary may lack. */
-	kcolo_tcp_opts(&opts, (u8 *)th, len);
-	for (i = 0; i < opts.sacks; i++)
-		memset((u8 *)th + opts.sack[i] - 2, TCPOPT_NOP,
-		       2 + 8 * opts.sack_blocks[i]);
 	th->check = 0;
 	sum = csum_partial(th, len, 0);
 	if (v6)
@@ -83,27 +107,68 @@ static void fix_tcp(struct sk_buff *skb, u32 l4, bool v6, u32 ack, u16 win)
 }
 
 /**
+ * kcolo_lower_note() - note what an ACK of the secondary says
+ * @note: result
+ * @pkt: the secondary's packet, parsed
+ * @skb: that packet
+ */
+void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
+		      const struct sk_buff *skb)
+{
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+
+	if (!(pkt->flags & KCOLO_TCP_ACK) ||
+	    pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST))
+		return;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	note->ok = true;
+	note->ack = pkt->ack;
+	note->pure = pkt->seq == pkt->seq_end;
+	note->has_ts = opts.ts;
+	if (opts.ts)
+		memcpy(&note->tsecr, th + opts.ts + 4, 4);
+	if (opts.sacks) {
+		note->sack_len = min_t(u32, 8 * opts.sack_blocks[0],
+				       sizeof(note->sack));
+		memcpy(note->sack, th + opts.sack[0], note->sack_len);
+	}
+}
+
+/* Is it news for the client, or a duplicate that it should hear? */
+static bool worth_telling(const struct kcolo_flow *flow,
+			  const struct kcolo_lowered *note)
+{
+	if (!flow->out_ok || !flow->s_edge_ok ||
+	    note->ack != flow->cmp.side[KCOLO_S].ack)
+		return false;
+	return seq_after(note->ack, flow->ack_out) ||
+	       (note->pure && note->ack == flow->ack_out);
+}
+
+/**
  * kcolo_lower_ack() - make an ACK of what both sides have acknowledged
  * @flow: locked by the caller; nothing of it is about to leave
+ * @note: what the secondary's ACK says
  * @okfn: where the ACK is to go on
  *
- * Return: the ACK; NULL if it would tell the client nothing new, or without
- * memory: the secondary's next ACK is the next chance.
+ * Return: the ACK; NULL if the client need not hear it, or without memory: the
+ * secondary's next ACK is the next chance.
  */
-struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
+struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
+				const struct kcolo_lowered *note,
+				kcolo_okfn_t *okfn)
 {
-	const struct kcolo_stream *s = &flow->cmp.side[KCOLO_S];
+	struct kcolo_held *held = choose(flow);
+	u8 options[OPTIONS_MAX];
 	bool v6 = flow->tuple.v6;
-	struct kcolo_held *held;
 	struct sk_buff *skb;
+	u32 len;
 
-	if (!s->ack_ok || !flow->out_ok || !flow->s_edge_ok ||
-	    !seq_after(s->ack, flow->ack_out))
+	if (!held || !worth_telling(flow, note))
 		return NULL;
-	held = choose(flow);
-	if (!held)
-		return NULL;
-	skb = skb_copy(held->skb, GFP_ATOMIC);
+	skb = skb_copy_expand(held->skb, skb_headroom(held->skb), OPTIONS_MAX,
+			      GFP_ATOMIC);
 	if (!skb)
 		return NULL;
 	/* The copy shares the bridge's notes with the model; each needs its own. */
@@ -111,11 +176,14 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 		kfree_skb(skb);
 		return NULL;
 	}
-	skb_trim(skb, held->data);
+	len = put_options(options, skb->data + held->l4, held->data - held->l4,
+			  note);
+	skb_trim(skb, held->l4 + sizeof(struct tcphdr));
+	skb_put_data(skb, options, len);
 	skb_gso_reset(skb);
 	fix_ip(skb, v6);
-	fix_tcp(skb, held->l4, v6, s->ack, window(flow, s->ack));
-	flow->ack_out = s->ack;
+	fix_tcp(skb, held->l4, v6, note->ack, window(flow, note->ack));
+	flow->ack_out = note->ack;
 	flow->edge_out = seq_max(flow->edge_out, flow->s_edge);
 	kcolo_count(flow->pair, ACKS_LOWERED);
 	*okfn = held->okfn;

@@ -40,8 +40,8 @@ err_hold:
 static void __exit kcolo_exit(void)
 {
 	kcolo_nl_exit();
+	kcolo_pair_exit();	/* notifiers look into the namespaces' data */
 	unregister_pernet_subsys(&kcolo_net_ops);
-	kcolo_pair_exit();
 	kcolo_flow_exit();
 	kcolo_hold_exit();
 }

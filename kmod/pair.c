@@ -4,6 +4,7 @@
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_zones.h>
 #include <net/netlink.h>
@@ -83,6 +84,19 @@ static void link_port(struct kcolo_pair *pair, struct kcolo_port *port,
 			   kcolo_port_bucket(kcolo_net(pair->net), dev->ifindex));
 }
 
+/* Readers that still follow the old place of the node must be through. */
+static void relink_port(struct kcolo_pair *pair, struct kcolo_port *port,
+			const struct net_device *dev)
+{
+	if (port->ifindex == dev->ifindex)
+		return;
+	if (port->ifindex) {
+		unlink_port(port);
+		synchronize_net();
+	}
+	link_port(pair, port, dev);
+}
+
 /* The device that an attribute names, if it may become a port. */
 static struct net_device *port_dev(struct net *net, struct nlattr *attr,
 				   const struct kcolo_pair *self,
@@ -126,15 +140,16 @@ static int ports_of(struct net_device *bridge)
 static int check_bridges(u8 role, struct net_device *vm, struct net_device *peer,
 			 struct netlink_ext_ack *extack)
 {
-	struct net_device *vm_br = netdev_master_upper_dev_get(vm);
-	struct net_device *peer_br = netdev_master_upper_dev_get(peer);
+	struct net_device *vm_br, *peer_br;
 
-	if (vm == peer) {
+	vm_br = vm ? netdev_master_upper_dev_get(vm) : NULL;
+	peer_br = peer ? netdev_master_upper_dev_get(peer) : NULL;
+	if (vm && vm == peer) {
 		NL_SET_ERR_MSG(extack,
 			       "vm and peer are the same device: name two");
 		return -EINVAL;
 	}
-	if (role == KCOLO_ROLE_SECONDARY && vm_br != peer_br) {
+	if (role == KCOLO_ROLE_SECONDARY && vm && peer && vm_br != peer_br) {
 		NL_SET_ERR_MSG(extack,
 			       "vm and peer of a secondary must be ports of the same bridge");
 		return -EINVAL;
@@ -151,9 +166,11 @@ static int check_bridges(u8 role, struct net_device *vm, struct net_device *peer
 static int set_ports(struct kcolo_pair *pair, struct nlattr **attrs,
 		     struct netlink_ext_ack *extack)
 {
-	struct net_device *vm = NULL, *peer = NULL;
+	struct net_device *vm, *peer;
 	int err = 0;
 
+	if (!attrs[KCOLO_A_VM] && !attrs[KCOLO_A_PEER])
+		return 0;
 	if (attrs[KCOLO_A_VM])
 		vm = port_dev(pair->net, attrs[KCOLO_A_VM], pair, extack);
 	else
@@ -166,18 +183,15 @@ static int set_ports(struct kcolo_pair *pair, struct nlattr **attrs,
 		peer = __dev_get_by_index(pair->net, pair->peer.ifindex);
 	if (IS_ERR(peer))
 		return PTR_ERR(peer);
-	if (vm && peer)
+	/* A takeover has moved the guest's port to the clients' bridge. */
+	if (kcolo_state(pair) != KCOLO_STATE_FAILOVER)
 		err = check_bridges(pair->role, vm, peer, extack);
 	if (err)
 		return err;
-	if (attrs[KCOLO_A_VM]) {
-		unlink_port(&pair->vm);
-		link_port(pair, &pair->vm, vm);
-	}
-	if (attrs[KCOLO_A_PEER]) {
-		unlink_port(&pair->peer);
-		link_port(pair, &pair->peer, peer);
-	}
+	if (attrs[KCOLO_A_VM])
+		relink_port(pair, &pair->vm, vm);
+	if (attrs[KCOLO_A_PEER])
+		relink_port(pair, &pair->peer, peer);
 	return 0;
 }
 
@@ -269,6 +283,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	pair->cfg = defaults;
 	read_config(&pair->cfg, attrs);
 	pair->vm.is_vm = true;
+	pair->bounded = net->user_ns != &init_user_ns;
 	pair->phase_since = jiffies;
 	pair->walked = jiffies;
 	kcolo_hold_setup(pair);
@@ -494,6 +509,9 @@ static void dev_renamed(struct kcolo_pair *pair, const struct net_device *dev)
 		strscpy(pair->peer.name, dev->name, IFNAMSIZ);
 }
 
+/* When the notifier is taken off, the core replays the end of every device. */
+static bool leaving;
+
 /* Held packets keep a reference on the bridge they came through. */
 static int netdev_event(struct notifier_block *nb, unsigned long event,
 			void *ptr)
@@ -502,8 +520,9 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	struct kcolo_net *kn = kcolo_net(dev_net(dev));
 	struct kcolo_pair *pair;
 
-	if (event != NETDEV_GOING_DOWN && event != NETDEV_UNREGISTER &&
-	    event != NETDEV_CHANGENAME)
+	if (READ_ONCE(leaving) ||
+	    (event != NETDEV_GOING_DOWN && event != NETDEV_UNREGISTER &&
+	     event != NETDEV_CHANGENAME))
 		return NOTIFY_DONE;
 	mutex_lock(&kn->cfg);
 	list_for_each_entry(pair, &kn->pairs, list) {
@@ -532,16 +551,17 @@ static int module_event(struct notifier_block *nb, unsigned long event,
 		kn = kcolo_net(net);
 		mutex_lock(&kn->cfg);
 		list_for_each_entry(pair, &kn->pairs, list) {
-			cancel_work_sync(&pair->out_work);
-			purge(pair, NULL);
+			/* First nothing more is put into the outbox. */
 			spin_lock_bh(&pair->out_lock);
 			WRITE_ONCE(pair->flushing, false);
 			spin_unlock_bh(&pair->out_lock);
+			cancel_work_sync(&pair->out_work);
+			synchronize_net();
+			purge(pair, NULL);
 		}
 		mutex_unlock(&kn->cfg);
 	}
 	up_read(&net_rwsem);
-	synchronize_net();
 	pr_warn("kcolo: br_netfilter is gone: no packet of a bridge is seen any more\n");
 	return NOTIFY_DONE;
 }
@@ -604,6 +624,7 @@ int __init kcolo_pair_init(void)
 
 void kcolo_pair_exit(void)
 {
+	WRITE_ONCE(leaving, true);
 	unregister_module_notifier(&module_nb);
 	unregister_netdevice_notifier(&netdev_nb);
 }

@@ -8,7 +8,8 @@ static u32 first_difference(const u8 *a, const u8 *b, u32 len)
 
 	if (!memcmp(a, b, len))
 		return len;
-	for (i = 0; a[i] == b[i]; i++)
+	/* bounded: a guest that writes to its pages may have made them equal */
+	for (i = 0; i < len && a[i] == b[i]; i++)
 		;
 	return i;
 }
@@ -35,8 +36,8 @@ static u32 equal_paged(struct sk_buff *a, u32 a_off, struct sk_buff *b,
 		if (same < n)
 			break;
 	}
-	skb_abort_seq_read(&as);
 	skb_abort_seq_read(&bs);
+	skb_abort_seq_read(&as);
 	return done;
 }
 

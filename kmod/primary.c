@@ -47,17 +47,17 @@ static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	flow->out_ok = true;
 }
 
-/* Packets that leave together leave in P's order (R12). */
+/* Packets that leave together leave in P's order (R12), kcolo_flow_drain() sorts. */
 static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	struct kcolo_held *at;
+	struct kcolo_held *last;
 
 	note_out(flow, &held->seg, held->win);
-	list_del(&held->list);
-	list_for_each_entry_reverse(at, &flow->outbox, list)
-		if ((s32)(at->order - held->order) < 0)
-			break;
-	list_add(&held->list, &at->list);
+	last = list_empty(&flow->outbox) ? NULL :
+	       list_last_entry(&flow->outbox, struct kcolo_held, list);
+	if (last && (s32)(last->order - held->order) > 0)
+		flow->out_mixed = true;
+	list_move_tail(&held->list, &flow->outbox);
 	flow->out_n++;
 }
 
@@ -66,8 +66,13 @@ static void gate(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_held *at;
 
+	if (!(held->seg.flags & KCOLO_TCP_ACK)) {
+		list_add(&held->seg.gated, &flow->gated);
+		return;
+	}
 	list_for_each_entry_reverse(at, &flow->gated, seg.gated)
-		if (!seq_after(at->seg.ack, held->seg.ack))
+		if (!(at->seg.flags & KCOLO_TCP_ACK) ||
+		    !seq_after(at->seg.ack, held->seg.ack))
 			break;
 	list_add(&held->seg.gated, &at->seg.gated);
 }
@@ -167,7 +172,7 @@ static void compare(struct kcolo_flow *flow)
 
 	diff = kcolo_cmp_run(c, kcolo_payload_equal, &p, &s);
 	if (c->compared != before) {
-		flow->progress = ktime_get_mono_fast_ns();
+		flow->cmp_moved = ktime_get_mono_fast_ns();
 		kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
 	}
 	if (diff == KCOLO_DIFF_NONE)
@@ -180,13 +185,13 @@ static void compare(struct kcolo_flow *flow)
 /* Compare as far as both have spoken and let out what may leave. */
 static void advance(struct kcolo_flow *flow)
 {
+	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct kcolo_held *held, *next;
-	struct kcolo_seg *seg;
 
 	compare(flow);
-	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P)))
+	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p)))
 		settle(flow, kcolo_held_of(seg));
-	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S))) {
+	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
 		held = kcolo_held_of(seg);
 		list_del(&held->list);
 		kcolo_hold_drop(flow->pair, held);
@@ -228,7 +233,6 @@ static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	drop_queued(flow);
 	if (side == KCOLO_P) {
 		drop_held(flow);
-		drop_early(flow, kcolo_tag(flow->epoch));
 		memset(&flow->client, 0, sizeof(flow->client));
 		flow->opened_by_vm = !(seg->flags & KCOLO_TCP_ACK);
 	}
@@ -274,18 +278,33 @@ static void refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg)
 	ask(flow, KCOLO_REASON_MALFORMED, seg->seq, NULL, NULL);
 }
 
+static void count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
+		    enum kcolo_fate fate)
+{
+	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
+		kcolo_count(pair, SECONDARY_COVERED);
+	else if (fate == KCOLO_FATE_FAR)
+		kcolo_count(pair, SECONDARY_MALFORMED);
+	else if (fate == KCOLO_FATE_UNKNOWN)
+		kcolo_count(pair, SECONDARY_UNMATCHED);
+}
+
 /* Hear a segment of S and keep it if it is to be compared. */
 static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_pair *pair = flow->pair;
 
-	hear_syn(flow, KCOLO_S, &held->seg);
-	if (kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg) ==
-	    KCOLO_FATE_QUEUED &&
+	bool new = hear_syn(flow, KCOLO_S, &held->seg);
+	enum kcolo_fate fate;
+
+	fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg);
+	if (fate == KCOLO_FATE_QUEUED &&
 	    kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
 		list_add_tail(&held->list, &flow->queued);
 		return;
 	}
+	if (!new)
+		count_s(pair, &held->seg, fate);
 	kcolo_hold_drop(pair, held);
 }
 
@@ -305,6 +324,17 @@ static void take_early(struct kcolo_flow *flow, u8 tag)
 			kcolo_hold_drop(flow->pair, held);
 		}
 	}
+}
+
+/* C0: a connection that was here before the pair is known from a commit on. */
+static bool adopt_unknown(struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	if (flow->cmp.state != KCOLO_CMP_NONE ||
+	    !READ_ONCE(flow->pair->adopting) || seg->flags & KCOLO_TCP_RST)
+		return false;
+	kcolo_cmp_adopt(&flow->cmp, seg->seq, false);
+	kcolo_count(flow->pair, FLOWS_ADOPTED);
+	return true;
 }
 
 /* C2: packets before the barrier leave, the later ones are put in again. */
@@ -330,14 +360,16 @@ static void back_to_barrier(struct kcolo_flow *flow)
 	struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
 	struct kcolo_cmp *c = &flow->cmp;
 
+	bool same = p->isn == flow->p_begin.isn &&
+		    p->isn_ok == flow->p_begin.isn_ok;
+
+	*p = flow->p_begin;
+	p->segs = RB_ROOT;	/* the caller has emptied it */
 	c->state = flow->state_begin;
 	c->nxt = flow->nxt_begin;
-	p->ack = flow->ack_begin;
-	if (p->isn == flow->isn_begin && p->isn_ok == flow->isn_ok_begin)
+	if (same)
 		return;
 	/* The tuple was opened anew meanwhile; it will be, again. */
-	p->isn = flow->isn_begin;
-	p->isn_ok = flow->isn_ok_begin;
 	p->syn_new = false;
 	c->cmp = c->nxt;
 	c->stream_ok = false;
@@ -361,6 +393,8 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		return;
 	flow->epoch = phase.epoch;
 	flow->asked = false;
+	list_for_each_entry(held, &flow->queued, list)
+		kcolo_count(flow->pair, SECONDARY_STALE);
 	drop_queued(flow);
 	cut_at_barrier(flow, phase.gen, &later);
 	if (flow->gen == phase.gen)
@@ -375,6 +409,7 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
 		hear_syn(flow, KCOLO_P, &held->seg);
+		adopt_unknown(flow, &held->seg);
 		if (place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
 			continue;
 		refuse_far(flow, &held->seg);
@@ -391,7 +426,8 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
  */
 void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 {
-	take_early(flow, kcolo_tag(phase.epoch));
+	if (flow->cmp.state != KCOLO_CMP_NONE)
+		take_early(flow, kcolo_tag(phase.epoch));
 	advance(flow);
 }
 
@@ -402,10 +438,8 @@ static void note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
 		return;
 	flow->gen = phase.gen;
 	flow->state_begin = flow->cmp.state;
-	flow->isn_begin = flow->cmp.side[KCOLO_P].isn;
-	flow->isn_ok_begin = flow->cmp.side[KCOLO_P].isn_ok;
 	flow->nxt_begin = flow->cmp.nxt;
-	flow->ack_begin = flow->cmp.side[KCOLO_P].ack;
+	flow->p_begin = flow->cmp.side[KCOLO_P];
 }
 
 /* What may begin a flow: a SYN, or the refusal of one. */
@@ -473,21 +507,20 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	struct kcolo_seg seg;
 	enum kcolo_fate fate;
 
+	if (phase.state == KCOLO_STATE_BYPASS)
+		return PASS_BEHIND;
 	kcolo_primary_sync(flow, phase);
 	note_barrier(flow, phase);
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
 	if (hear_syn(flow, KCOLO_P, &seg)) {
+		drop_early(flow, kcolo_tag(phase.epoch));
 		flow->p_scale = wscale(pkt, skb);
 		flow->out_ok = false;
 	}
-	if (flow->cmp.state == KCOLO_CMP_NONE && READ_ONCE(pair->adopting) &&
-	    !(pkt->flags & KCOLO_TCP_RST)) {
-		kcolo_cmp_adopt(&flow->cmp, pkt->seq, false);
+	if (adopt_unknown(flow, &seg))
 		take_early(flow, kcolo_tag(phase.epoch));
-		kcolo_count(pair, FLOWS_ADOPTED);
-	}
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_P, &seg);
 	if (fate == KCOLO_FATE_FAR) {
 		refuse_far(flow, &seg);
@@ -569,7 +602,8 @@ again:
 		spin_unlock(&flow->lock);
 		goto again;
 	}
-	verdict = take_p(flow, phase, &pkt, skb, state);
+	/* Under the lock it can only have moved on. */
+	verdict = take_p(flow, kcolo_phase(pair), &pkt, skb, state);
 	unlock_flow(flow);
 	if (verdict == PASS_BEHIND) {
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
@@ -591,7 +625,10 @@ static bool client_has(const struct kcolo_flow *flow,
 	u32 end = seg->end;
 
 	if (seg->flags & KCOLO_TCP_RST || !flow->client.ok ||
-	    c->state != KCOLO_CMP_RUN || !kcolo_cmp_offset_ok(c))
+	    c->state != KCOLO_CMP_RUN || c->side[KCOLO_P].syn_new ||
+	    c->side[KCOLO_S].syn_new)
+		return false;
+	if (seg->flags & KCOLO_TCP_SYN && !kcolo_cmp_offset_ok(c))
 		return false;
 	if (seg->flags & KCOLO_TCP_SYN)
 		end = c->side[KCOLO_P].isn + 1;
@@ -609,17 +646,6 @@ static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
 		return;
 	flow->s_edge = flow->s_edge_ok ? seq_max(flow->s_edge, edge) : edge;
 	flow->s_edge_ok = true;
-}
-
-static void count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
-		    enum kcolo_fate fate)
-{
-	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
-		kcolo_count(pair, SECONDARY_COVERED);
-	else if (fate == KCOLO_FATE_FAR)
-		kcolo_count(pair, SECONDARY_MALFORMED);
-	else if (fate == KCOLO_FATE_UNKNOWN)
-		kcolo_count(pair, SECONDARY_UNMATCHED);
 }
 
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
@@ -673,7 +699,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		}
 		note_s_edge(flow, pkt);
 		if (sack != flow->cmp.side[KCOLO_S].ack)
-			flow->progress = flow->s_heard;
+			flow->ack_moved = flow->s_heard;
 	}
 	/* C0: S may speak first after a commit that adopts the connection. */
 	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting) &&
@@ -697,17 +723,38 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	return true;
 }
 
-static void hear_peer(struct kcolo_pair *pair, struct kcolo_phase phase,
-		      const struct kcolo_pkt *pkt, struct sk_buff *skb,
-		      const struct nf_hook_state *state, u8 tag)
+/* C4: only during a checkpoint may another epoch be the next one. */
+static bool tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase, u8 tag)
+{
+	if (phase.state == KCOLO_STATE_BYPASS) {
+		kcolo_count(pair, SECONDARY_BYPASS);
+		return false;
+	}
+	if (tag == kcolo_tag(phase.epoch)) {
+		if (atomic_read(&pair->foreign))
+			atomic_set(&pair->foreign, 0);
+		return true;
+	}
+	if (phase.state == KCOLO_STATE_CHECKPOINT)
+		return true;
+	atomic_inc(&pair->foreign);
+	kcolo_count(pair, SECONDARY_STALE);
+	return false;
+}
+
+static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
+		      struct sk_buff *skb, const struct nf_hook_state *state,
+		      u8 tag)
 {
 	bool make = starts_flow(pkt) || READ_ONCE(pair->adopting);
+	struct kcolo_lowered note = {};
 	struct kcolo_client client = {};
 	struct sk_buff *ack = NULL;
+	struct kcolo_phase phase;
 	struct kcolo_flow *flow;
 	struct kcolo_seg seg;
 	kcolo_okfn_t okfn;
-	bool kept;
+	bool kept, running;
 
 again:
 	flow = make ? kcolo_flow_get(pair, &pkt->tuple) :
@@ -722,16 +769,25 @@ again:
 		spin_unlock(&flow->lock);
 		goto again;
 	}
+	phase = kcolo_phase(pair);	/* under the lock it can only have moved on */
 	kcolo_primary_sync(flow, phase);
+	if (!tag_fits(pair, phase, tag)) {
+		unlock_flow(flow);
+		consume_skb(skb);
+		return;
+	}
 	fill_seg(&seg, pkt);
-	if (phase.state == KCOLO_STATE_RUNNING && client_has(flow, &seg))
+	running = phase.state == KCOLO_STATE_RUNNING;
+	if (running && client_has(flow, &seg))
 		client = flow->client;
+	if (running && !list_empty(&flow->held))
+		kcolo_lower_note(&note, pkt, skb);
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
-	if (phase.state == KCOLO_STATE_RUNNING) {
+	if (running) {
 		advance(flow);
-		if (list_empty(&flow->outbox) && !flow->releasing &&
+		if (note.ok && list_empty(&flow->outbox) && !flow->releasing &&
 		    !READ_ONCE(pair->flushing))
-			ack = kcolo_lower_ack(flow, &okfn);
+			ack = kcolo_lower_ack(flow, &note, &okfn);
 	}
 	unlock_flow(flow);
 	if (ack)
@@ -753,17 +809,12 @@ again:
 unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
-	struct kcolo_phase phase = kcolo_phase(pair);
 	bool v6 = state->pf == NFPROTO_IPV6;
 	struct kcolo_pkt pkt;
 	u8 tag;
 
 	kcolo_count(pair, SECONDARY_PACKETS);
 	kcolo_count_n(pair, SECONDARY_BYTES, skb->len);
-	if (phase.state == KCOLO_STATE_BYPASS) {
-		kcolo_count(pair, SECONDARY_BYPASS);
-		return NF_DROP;
-	}
 	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
 	case KCOLO_PKT_TCP:
 		break;
@@ -774,29 +825,26 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, SECONDARY_MALFORMED);
 		return NF_DROP;
 	}
-	/* C4: only during a checkpoint may another epoch be the next one. */
 	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
-	if (tag == kcolo_tag(phase.epoch)) {
-		if (atomic_read(&pair->foreign))
-			atomic_set(&pair->foreign, 0);
-	} else if (phase.state != KCOLO_STATE_CHECKPOINT) {
-		atomic_inc(&pair->foreign);
-		kcolo_count(pair, SECONDARY_STALE);
+	if (!tag_fits(pair, kcolo_phase(pair), tag))
 		return NF_DROP;
-	}
-	hear_peer(pair, phase, &pkt, skb, state, tag);
+	hear_peer(pair, &pkt, skb, state, tag);
 	return NF_STOLEN;
 }
 
-static void note_client(struct kcolo_client *client,
-			const struct kcolo_pkt *pkt, const struct sk_buff *skb)
+static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+			const struct sk_buff *skb)
 {
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	struct kcolo_client *client = &flow->client;
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
 
 	/* RFC 5961: the guest heeds a reset only at the very next number. */
-	if (pkt->flags & KCOLO_TCP_RST && pkt->seq == client->seq)
-		client->rst = client->ok;
+	if (pkt->flags & KCOLO_TCP_RST &&
+	    (client->ok ? pkt->seq == client->seq :
+			  p->ack_ok && pkt->seq == p->ack))
+		client->rst = true;
 	if (pkt->flags & KCOLO_TCP_FIN)
 		client->fin = true;
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
@@ -838,8 +886,17 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 		return;
 	spin_lock(&flow->lock);
 	flow->used = jiffies;
-	note_client(&flow->client, &pkt, skb);
-	spin_unlock(&flow->lock);
+	note_client(flow, &pkt, skb);
+	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
+	    kcolo_state(pair) == KCOLO_STATE_RUNNING)
+		advance(flow);
+	unlock_flow(flow);
+}
+
+/* Packets go on coming while the scan is under way, since @now. */
+static bool longer_ago(u64 then, u64 now, u32 ms)
+{
+	return (s64)(now - then) > (s64)ms * NSEC_PER_MSEC;
 }
 
 /* R9: has the oldest packet of a list waited longer than @ms? */
@@ -848,9 +905,7 @@ static struct kcolo_held *waits_since(struct list_head *list, u64 now, u32 ms)
 	struct kcolo_held *held;
 
 	held = list_first_entry_or_null(list, struct kcolo_held, list);
-	if (!held || now - held->since < (u64)ms * NSEC_PER_MSEC)
-		return NULL;
-	return held;
+	return held && longer_ago(held->since, now, ms) ? held : NULL;
 }
 
 /*
@@ -870,7 +925,7 @@ static bool rst_unmet(struct kcolo_flow *flow, u64 now)
 		       (!list_empty(&flow->queued) &&
 			waits_since(&flow->held, now, cfg->scan));
 	return waits_since(&flow->held, now, cfg->scan) ||
-	       now - flow->s_heard > (u64)cfg->timeout * NSEC_PER_MSEC;
+	       longer_ago(flow->s_heard, now, cfg->timeout);
 }
 
 /*
@@ -891,6 +946,17 @@ static void bury(struct kcolo_flow *flow, u64 now, u32 ms)
 		drop_queued(flow);
 }
 
+/*
+ * While the secondary catches up, with bytes or with what the mirror has lost and
+ * the client repeats segment by segment, it is not overdue.
+ */
+static bool catches_up(const struct kcolo_flow *flow,
+		       const struct kcolo_held *held, u64 now)
+{
+	return !longer_ago(held->seg.queued ? flow->cmp_moved : flow->ack_moved,
+			   now, flow->pair->cfg.timeout);
+}
+
 static void seek_partner(struct kcolo_flow *flow, u64 now)
 {
 	const struct kcolo_config *cfg = &flow->pair->cfg;
@@ -909,13 +975,9 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		flow->asked = true;
 		return;
 	}
-	/*
-	 * While the secondary catches up with what the mirror has lost, segment by
-	 * segment as the client repeats it, it is not overdue.
-	 */
-	if (now - flow->progress < (u64)cfg->timeout * NSEC_PER_MSEC)
-		return;
 	held = waits_since(&flow->held, now, cfg->timeout);
+	if (held && catches_up(flow, held, now))
+		return;
 	if (held) {
 		reason = held->seg.queued && flow->s_heard > held->since ?
 			 KCOLO_REASON_LENGTH : KCOLO_REASON_TIMEOUT;
@@ -950,11 +1012,12 @@ static bool idle_too_long(const struct kcolo_flow *flow)
 static void scan_flow(struct kcolo_flow *flow, void *now)
 {
 	struct kcolo_pair *pair = flow->pair;
-	struct kcolo_phase phase = kcolo_phase(pair);
+	struct kcolo_phase phase;
 
 	spin_lock(&flow->lock);
 	if (flow->dead)
 		goto unlock;
+	phase = kcolo_phase(pair);
 	kcolo_primary_sync(flow, phase);
 	if (phase.state == KCOLO_STATE_RUNNING)
 		seek_partner(flow, *(u64 *)now);

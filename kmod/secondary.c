@@ -215,7 +215,8 @@ static struct nf_conn *get_conntrack(struct kcolo_pair *pair,
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
 
-	if (ct && !nf_ct_is_template(ct)) {
+	/* Another pair's guest may have sent it, in that pair's zone. */
+	if (ct && !nf_ct_is_template(ct) && nf_ct_zone(ct)->id == pair->zone) {
 		*dir = CTINFO2DIR(ctinfo);
 		nf_conntrack_get(&ct->ct_general);
 		return ct;
@@ -396,6 +397,17 @@ static enum kcolo_flow_state flow_state(const struct nf_conn *ct)
 	}
 }
 
+/* An ISN may look like our mark; the client's side never has an offset. */
+static const struct nf_ct_seqadj *guest_side(const struct nf_conn_seqadj *adj)
+{
+	const struct nf_ct_seqadj *reply = &adj->seq[IP_CT_DIR_REPLY];
+	const struct nf_ct_seqadj *orig = &adj->seq[IP_CT_DIR_ORIGINAL];
+
+	if (is_ours(reply) && is_ours(orig))
+		return orig->offset_before ? orig : reply;
+	return is_ours(reply) ? reply : orig;
+}
+
 /* Describes a conntrack of the pair, in the direction of its opener. */
 static bool describe(const struct kcolo_pair *pair, const struct nf_conn *ct,
 		     struct kcolo_secondary_flow *info)
@@ -412,8 +424,7 @@ static bool describe(const struct kcolo_pair *pair, const struct nf_conn *ct,
 	adj = our_ext(ct, IP_CT_DIR_REPLY) ?: our_ext(ct, IP_CT_DIR_ORIGINAL);
 	if (!adj)
 		return false;
-	out = is_ours(&adj->seq[IP_CT_DIR_REPLY]) ? &adj->seq[IP_CT_DIR_REPLY] :
-						    &adj->seq[IP_CT_DIR_ORIGINAL];
+	out = guest_side(adj);
 	memset(info, 0, sizeof(*info));
 	info->tuple.v6 = nf_ct_l3num(ct) == NFPROTO_IPV6;
 	info->tuple.proto = IPPROTO_TCP;
