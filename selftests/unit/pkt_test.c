@@ -354,9 +354,7 @@ FIXTURE(opts) {
 FIXTURE_VARIANT(opts) {
 	const char *bytes;
 	u32 n;
-	u8 sack;
-	u8 blocks;
-	u8 ts;
+	struct kcolo_tcp_opts want;
 };
 
 FIXTURE_SETUP(opts)
@@ -375,16 +373,19 @@ TEST_F(opts, found)
 	memcpy(th + 20, variant->bytes, variant->n);
 	kcolo_tcp_opts(&opts, th, 20 + variant->n);
 	free(th);
-	EXPECT_EQ(variant->sack, opts.sack[0]);
-	EXPECT_EQ(variant->blocks, opts.sack_blocks[0]);
-	EXPECT_EQ(variant->ts, opts.ts);
+	EXPECT_EQ(variant->want.sacks, opts.sacks);
+	EXPECT_EQ(0, memcmp(variant->want.sack, opts.sack, KCOLO_SACKS));
+	EXPECT_EQ(0, memcmp(variant->want.sack_blocks, opts.sack_blocks,
+			    KCOLO_SACKS));
+	EXPECT_EQ(variant->want.ts, opts.ts);
+	EXPECT_EQ(variant->want.wscale, opts.wscale);
 }
 
-/* Whatever follows is garbage: nothing outside of the header is named or read. */
+/* However long the header: nothing outside of it is named or read. */
 TEST_F(opts, bounded)
 {
 	struct kcolo_tcp_opts opts;
-	u32 hlen;
+	u32 hlen, i;
 	u8 *th;
 
 	for (hlen = 20; hlen <= 20 + variant->n; hlen++) {
@@ -392,13 +393,18 @@ TEST_F(opts, bounded)
 		memcpy(th + 20, variant->bytes, hlen - 20);
 		kcolo_tcp_opts(&opts, th, hlen);
 		free(th);
-		EXPECT_LE((u32)(opts.sack[0] + 8 * opts.sack_blocks[0]), hlen);
+		ASSERT_LE(opts.sacks, KCOLO_SACKS);
+		for (i = 0; i < opts.sacks; i++)
+			EXPECT_LE((u32)(opts.sack[i] + 8 * opts.sack_blocks[i]),
+				  hlen);
 		EXPECT_LE((u32)(opts.ts ? opts.ts + 8 : 0), hlen);
 	}
 }
 
 #define OPTS(name, s, ...) FIXTURE_VARIANT_ADD(opts, name) \
-	{ .bytes = (s), .n = sizeof(s) - 1, __VA_ARGS__ }
+	{ .bytes = (s), .n = sizeof(s) - 1, .want = { __VA_ARGS__ } }
+#define FOUND(n, ...) .sacks = (n), .sack = { __VA_ARGS__ }
+#define BLOCKS(...) .sack_blocks = { __VA_ARGS__ }
 #define TS "\x08\x0a" "TTTTtttt"
 #define SACK(n) "\x05" n
 #define BLOCK "LLLLRRRR"
@@ -408,20 +414,31 @@ TEST_F(opts, bounded)
 OPTS(w1_none, "");
 OPTS(w1_ts_as_linux_sends, NOP NOP TS, .ts = 24);
 OPTS(w1_ts_first, TS NOP NOP, .ts = 22);
-OPTS(w1_sack_1, NOP NOP SACK("\x0a") BLOCK, .sack = 24, .blocks = 1);
-OPTS(w1_sack_2, SACK("\x12") BLOCK BLOCK NOP NOP, .sack = 22, .blocks = 2);
-OPTS(w1_sack_4, NOP NOP SACK("\x22") BLOCK BLOCK BLOCK BLOCK, .sack = 24,
-     .blocks = 4);
+OPTS(w1_sack_1, NOP NOP SACK("\x0a") BLOCK, FOUND(1, 24), BLOCKS(1));
+OPTS(w1_sack_2, SACK("\x12") BLOCK BLOCK NOP NOP, FOUND(1, 22), BLOCKS(2));
+OPTS(w1_sack_4, NOP NOP SACK("\x22") BLOCK BLOCK BLOCK BLOCK, FOUND(1, 24),
+     BLOCKS(4));
 OPTS(w1_ts_and_sack_3, NOP NOP TS NOP NOP SACK("\x1a") BLOCK BLOCK BLOCK,
-     .ts = 24, .sack = 36, .blocks = 3);
-OPTS(w1_sack_then_ts, SACK("\x0a") BLOCK TS, .sack = 22, .blocks = 1, .ts = 32);
+     .ts = 24, FOUND(1, 36), BLOCKS(3));
+OPTS(w1_sack_then_ts, SACK("\x0a") BLOCK TS, FOUND(1, 22), BLOCKS(1), .ts = 32);
+OPTS(w1_sack_twice, SACK("\x0a") BLOCK NOP SACK("\x12") BLOCK BLOCK,
+     FOUND(2, 22, 33), BLOCKS(1, 2));
+OPTS(w1_sack_as_often_as_it_fits, SACK("\x0a") BLOCK SACK("\x0a") BLOCK
+     SACK("\x0a") BLOCK SACK("\x0a") BLOCK, FOUND(4, 22, 32, 42, 52),
+     BLOCKS(1, 1, 1, 1));
+OPTS(w1_sack_without_blocks, SACK("\x02") SACK("\x02") SACK("\x02") SACK("\x02")
+     SACK("\x0a") BLOCK, FOUND(1, 30), BLOCKS(1));
 OPTS(w1_syn_options, "\x02\x04\x05\xb4\x04\x02" TS NOP "\x03\x03\x07",
-     .ts = 28);
+     .ts = 28, .wscale = 7);
+OPTS(r3_wscale_at_most_14, "\x03\x03\xff" NOP, .wscale = 14);
+OPTS(r3_wscale_14, "\x03\x03\x0e" NOP, .wscale = 14);
+OPTS(r3_wscale_of_another_length, "\x03\x04\x07\x07" TS, .ts = 26);
 OPTS(w1_unknown_options_are_stepped_over, "\xfe\x06" "abcd" TS, .ts = 28);
 OPTS(w1_eol_ends, NOP EOL TS);
 OPTS(r11_length_0, "\xfe\x00" TS);
 OPTS(r11_length_1, "\xfe\x01" TS);
 OPTS(r11_length_missing, NOP NOP NOP "\x08");
+OPTS(r11_wscale_cut_off, NOP NOP "\x03\x03");
 OPTS(r11_option_beyond_end, NOP NOP "\x08\x0a" "TTTTttt");
 OPTS(r11_option_beyond_end_keeps_what_was_found, TS "\x05\x12" BLOCK, .ts = 22);
 OPTS(r11_length_255, "\x05\xff" BLOCK);
