@@ -277,7 +277,8 @@ def r1_sack_blocks_with_an_ack_that_may_leave(f):
 
 @case()
 def r1_what_both_acked_is_told(f):
-    """The secondary lacks a long piece and acks it bit by bit: the client hears each step, once, and goes on."""
+    """The secondary lacks a long piece and acks it bit by bit: the client hears each step, and duplicates as well (its
+    fast retransmit lives on them), but nothing that is old."""
     c = f.open()
     c.client('A', 1000)
     c.client('A', 1000)
@@ -286,45 +287,79 @@ def r1_what_both_acked_is_told(f):
     for ack in 100, 300, 1999:
         c.svm('A', ack=ack)
         f.expect_lowered(c, ack, seq=0)
-        c.svm('A', ack=ack)
         c.svm('A', ack=ack - 1)
         f.held(1)
-    f.wait_stats(acks_lowered=3)
+        c.svm('A', ack=ack)
+        f.expect_lowered(c, ack, seq=0)
+        f.held(1)
+    f.wait_stats(acks_lowered=6)
     c.svm('A')
     c.out(p)
-    f.wait_stats(acks_lowered=3)
+    f.wait_stats(acks_lowered=6)
 
 
 @case()
-def r1_lowered_ack_is_news(f):
-    """What the client has heard already is not told again: that would look like a duplicate."""
+def r1_lowered_ack_of_a_hole(f):
+    """The secondary misses a segment that the primary has: its duplicates and SACK blocks reach the client."""
     c = f.open()
     c.request(100)
-    c.client('A', 1000)
+    for n in range(4):
+        c.client('A', 1000)
     p = c.pvm('A')
-    c.svm('A', ack=100)
-    c.svm('A', ack=50)
+    base = c.cisn + 101
+    for n in range(1, 4):
+        opts = packet.options(1, 1, packet.sack((base + 1000, base + 1000 * (n + 1))))
+        c.svm('A', ack=100, opts=opts)
+        q = f.expect_lowered(c, 100, seq=0)
+        equal(q.opts, opts, 'options')
     f.held(1)
-    c.svm('A', ack=101)
-    f.expect_lowered(c, 101)
     c.svm('A')
     c.out(p)
+
+
+@case()
+def r1_lowered_ack_is_not_made_of_data(f):
+    """A duplicate ack that comes with data of the secondary is no duplicate ACK."""
+    c = f.open()
+    c.client('A', 1000)
+    q = c.pvm('A')
+    c.svm('PA', 100, ack=0)
+    f.held(1)
+    c.svm('PA', 100, ack=1)
+    f.expect_lowered(c, 1)
+    p = c.pvm('PA', 200)
+    f.held(2)
+    c.svm('A')
+    c.out(q, p)
 
 
 @case(each={'pure_ack': 0, 'data': 1, 'fin': 2})
 def r1_lowered_ack_of(f, what):
-    """The model is held data, a FIN or an ACK: what is made of it carries none of its bytes, flags or SACK blocks."""
+    """The model is held data, a FIN or an ACK: what is made of it carries none of its bytes, flags or SACK blocks, but
+    the primary's clock, and what the secondary echoes and has."""
     c = f.open()
     c.client('A', 1000)
     base = c.cisn + 1
-    opts = packet.options(1, 1, packet.timestamps(1, 2), 1, 1, packet.sack((base + 2000, base + 3000)))
+    theirs = packet.sack((base + 2000, base + 3000))
+    mine = packet.sack(*[(base + n, base + n + 50) for n in (600, 700, 800, 900)])
+    opts = packet.options(1, 1, packet.timestamps(1, 2), 1, 1, theirs)
     n = 700 if what == 1 else 0
     p = c.pvm('FPA' if what == 2 else 'PA', n, opts=opts)
     c.svm('FPA' if what == 2 else 'PA', n, ack=0)
+    if what == 0:
+        f.expect_lowered(c, 0)
     f.held(1)
-    c.svm('A', ack=500, at=0)
-    q = f.expect_lowered(c, 500, seq=0)
-    equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2)) + b'\1' * 12, 'options')
+    nop = packet.options(1, 1)
+    three = packet.sack(*[(base + n, base + n + 50) for n in (600, 700, 800)])
+    for ack, said, told in ((100, b'', b''),
+                            (200, packet.options(1, 1, packet.timestamps(77, 88)),
+                             packet.options(1, 1, packet.timestamps(1, 88))),
+                            (300, packet.options(1, 1, mine), packet.options(1, 1, mine)),
+                            (400, packet.options(packet.timestamps(77, 89), 1, 1, three),
+                             packet.options(1, 1, packet.timestamps(1, 89), 1, 1, three))):
+        c.svm('A', ack=ack, at=0, opts=said)
+        q = f.expect_lowered(c, ack, seq=0)
+        equal(q.opts, told, 'options')
     f.held(1)
     c.svm('A', at=c.s_nxt)
     c.out(p)
@@ -349,13 +384,15 @@ def r1_lowered_window(f):
     """It ends where the secondary's ends, and the right edge that the client knows never moves left."""
     c = f.open()
     c.request(100)
-    c.out(c.pvm('A', win=20000))
+    c.out(c.pvm('A', win=40000))
     c.client('A', 1000)
-    p = c.pvm('A', win=40000)
-    c.svm('A', ack=600, win=30000)
-    f.expect_lowered(c, 600, win=30000)
-    c.svm('A', ack=700, win=100)
-    f.expect_lowered(c, 700, win=29900)
+    p = c.pvm('A', win=50000)
+    c.svm('A', ack=600, win=300)
+    f.expect_lowered(c, 600, win=39500)
+    c.svm('A', ack=700, win=45000)
+    f.expect_lowered(c, 700, win=45000)
+    c.svm('A', ack=800, win=100)
+    f.expect_lowered(c, 800, win=44900)
     c.svm('A')
     c.out(p)
 

@@ -698,6 +698,17 @@ def r5_rst_after_different_progress(f):
 
 
 @case()
+def r5_rst_after_different_progress_of_the_secondary(f):
+    """What the secondary alone had said is forgotten."""
+    c = f.open()
+    c.request()
+    c.svm('PA', 500)
+    c.svm('RA')
+    c.out(c.pvm('RA'))
+    f.wait_stats(queued=0, queued_bytes=0)
+
+
+@case()
 def r5_rst_of_a_refused_connection(f):
     """Both guests refuse the SYN: the RST has seq 0 and leaves when both have said it."""
     c = f.conn(pisn=-1, offset=0)
