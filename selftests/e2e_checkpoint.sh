@@ -62,12 +62,13 @@ hurry() {
 }
 
 # ---- one
-start_clients 12M 4M 70
+start_clients 60M 4M 400
 check "W4 the connections are translated" translated 6
 check "C1 C2 begin, copy, commit" commit
 check "C2 the offset is 0 afterwards" all_zero 6
 check "C2 both sides are in epoch 1" test "$(pair_field ph epoch)$(pair_field sh epoch)" = 11
 check "C2 the pair runs" in_state ph running
+hurry
 end_clients "C2"
 check "W4 a new connection after the commit" at cl "${c[@]}" "${GUEST[4]}" 7000 get 1M
 bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 3 200
@@ -75,9 +76,10 @@ check "W4 a new connection is translated again" wait_for 2 translated 1
 check "W4 and gets the right bytes" ends late
 
 # ---- given up
-start_clients 12M 4M 70
+start_clients 60M 4M 400
 check "C3 begin, abort" checkpoint_abort
 check "C3 the old offsets stay" translated 6
+hurry
 end_clients "C3"
 
 # ---- twenty in a row
