@@ -36,7 +36,7 @@ bool kcolo_cmp_is_new_syn(const struct kcolo_cmp *c, enum kcolo_side side,
 {
 	const struct kcolo_stream *p = &c->side[KCOLO_P], *st = &c->side[side];
 
-	if (st->isn_ok && st->isn == seg->seq)
+	if (seg->flags & KCOLO_TCP_RST || (st->isn_ok && st->isn == seg->seq))
 		return false;
 	return side == KCOLO_P || !st->isn_ok || st->syn_new || p->syn_new ||
 	       !p->isn_ok || p->isn != seg->seq;
@@ -157,6 +157,10 @@ enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 		return KCOLO_FATE_COVERED;
 	if (seg->end - c->cmp + KCOLO_CMP_WINDOW > 2 * KCOLO_CMP_WINDOW ||
 	    seg->seq - c->cmp + KCOLO_CMP_WINDOW > 2 * KCOLO_CMP_WINDOW)
+		return KCOLO_FATE_FAR;
+	/* A SYN lies before everything that is compared. */
+	if (seg->flags & KCOLO_TCP_SYN && c->state != KCOLO_CMP_SYN &&
+	    !seq_before(seg->seq, c->cmp))
 		return KCOLO_FATE_FAR;
 	if (seg->flags & KCOLO_TCP_FIN)
 		st->fin = true;
@@ -329,6 +333,19 @@ bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack)
 	c->cmp = ack;
 	c->nxt = seq_max(c->nxt, ack);
 	return true;
+}
+
+/**
+ * kcolo_cmp_straddler() - the primary's segment that lies on both sides of cmp
+ * @c: comparison
+ *
+ * Return: the one that begins first, or NULL.
+ */
+struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c)
+{
+	struct kcolo_seg *seg = at_cmp(c, KCOLO_P, NULL);
+
+	return seg && seq_before(seg->seq, c->cmp) ? seg : NULL;
 }
 
 /**

@@ -515,6 +515,8 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 				const struct kcolo_lowered *note,
 				kcolo_okfn_t *okfn);
 
+struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
+
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 		      const struct sk_buff *like,

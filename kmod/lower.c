@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tells the client what both sides have acknowledged, while the primary has
- * acknowledged more (R1).
+ * Packets made in the primary's name, of what both sides have said, where a whole
+ * packet of the primary must not leave (R1).
  *
  * The secondary may lack a long piece of what the client sent: lost on the mirror,
  * or beyond its window. Every packet of the primary carries an ACK behind that
@@ -11,6 +11,12 @@
  * The primary has all that it speaks of. It is honest news, or an honest duplicate
  * for a segment that came out of order; the client's fast retransmit works as
  * ever. Its window ends where the secondary's does, but never moves left.
+ *
+ * And where the two cut their streams differently and the secondary's next segment
+ * was lost, the secondary repeats what it said before, and the primary a packet of
+ * which only the head is compared. The client acknowledges none of it, so the
+ * secondary never comes to the lost bytes. So, when the secondary repeats what is
+ * compared and the client has not acknowledged, that head leaves as a packet.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -188,4 +194,98 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	kcolo_count(flow->pair, ACKS_LOWERED);
 	*okfn = held->okfn;
 	return skb;
+}
+
+/* The device or the stack finishes a checksum that covers the pseudo header. */
+static bool late_checksum(struct sk_buff *skb, u32 l4, bool v6)
+{
+	struct tcphdr *th = (struct tcphdr *)(skb->data + l4);
+	u32 len = skb->len - l4;
+
+	if (v6)
+		th->check = ~csum_ipv6_magic(&ipv6_hdr(skb)->saddr,
+					     &ipv6_hdr(skb)->daddr, len,
+					     IPPROTO_TCP, 0);
+	else
+		th->check = ~csum_tcpudp_magic(ip_hdr(skb)->saddr,
+					       ip_hdr(skb)->daddr, len,
+					       IPPROTO_TCP, 0);
+	return skb_partial_csum_set(skb, l4, offsetof(struct tcphdr, check));
+}
+
+/* SACK blocks speak of data that the secondary may lack. */
+static void blank_sack(struct tcphdr *th, u32 len)
+{
+	struct kcolo_tcp_opts opts;
+	u32 i;
+
+	kcolo_tcp_opts(&opts, (u8 *)th, len);
+	for (i = 0; i < opts.sacks; i++)
+		memset((u8 *)th + opts.sack[i] - 2, TCPOPT_NOP,
+		       2 + 8 * opts.sack_blocks[i]);
+}
+
+/* A copy with headers of its own; payload pages are shared. */
+static struct sk_buff *copy_headers(struct sk_buff *from)
+{
+	struct sk_buff *skb = __pskb_copy(from, skb_headroom(from), GFP_ATOMIC);
+
+	if (!skb)
+		return NULL;
+	memcpy(skb_mac_header(skb), skb_mac_header(from), ETH_HLEN);
+	if (skb_ext_add(skb, SKB_EXT_BRIDGE_NF))
+		return skb;
+	kfree_skb(skb);
+	return NULL;
+}
+
+/**
+ * kcolo_lower_head() - make a packet of the compared head of a held one
+ * @flow: locked by the caller
+ * @okfn: where the packet is to go on
+ *
+ * Its ACK is lowered to the secondary's, if that is behind.
+ *
+ * Return: the packet, NULL if there is no such head, or without memory.
+ */
+struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
+{
+	const struct kcolo_stream *s = &flow->cmp.side[KCOLO_S];
+	struct kcolo_seg *seg = kcolo_cmp_straddler(&flow->cmp);
+	u32 len = seg ? flow->cmp.cmp - seg->seq : 0;
+	bool v6 = flow->tuple.v6;
+	struct kcolo_held *held;
+	struct sk_buff *skb;
+	struct tcphdr *th;
+
+	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok)
+		return NULL;
+	held = kcolo_held_of(seg);
+	skb = copy_headers(held->skb);
+	if (!skb)
+		return NULL;
+	if (pskb_trim(skb, held->data + len))
+		goto drop;
+	if (skb_is_gso(skb) && len <= skb_shinfo(skb)->gso_size)
+		skb_gso_reset(skb);
+	else if (skb_is_gso(skb))
+		skb_shinfo(skb)->gso_segs =
+			DIV_ROUND_UP(len, skb_shinfo(skb)->gso_size);
+	fix_ip(skb, v6);
+	th = (struct tcphdr *)(skb->data + held->l4);
+	th->fin = 0;
+	th->psh = 0;
+	if (!kcolo_cmp_gate(&flow->cmp, seg)) {
+		th->ack_seq = htonl(s->ack);
+		th->window = htons(window(flow, s->ack));
+		blank_sack(th, held->data - held->l4);
+	}
+	if (!late_checksum(skb, held->l4, v6))
+		goto drop;
+	kcolo_count(flow->pair, HEADS_LEFT);
+	*okfn = held->okfn;
+	return skb;
+drop:
+	kfree_skb(skb);
+	return NULL;
 }

@@ -723,6 +723,12 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	return true;
 }
 
+static bool repeats(const struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
+	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
+}
+
 /* C4: only during a checkpoint may another epoch be the next one. */
 static bool tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase, u8 tag)
 {
@@ -749,7 +755,7 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	bool make = starts_flow(pkt) || READ_ONCE(pair->adopting);
 	struct kcolo_lowered note = {};
 	struct kcolo_client client = {};
-	struct sk_buff *ack = NULL;
+	struct sk_buff *made = NULL;
 	struct kcolo_phase phase;
 	struct kcolo_flow *flow;
 	struct kcolo_seg seg;
@@ -787,11 +793,14 @@ again:
 		advance(flow);
 		if (note.ok && list_empty(&flow->outbox) && !flow->releasing &&
 		    !READ_ONCE(pair->flushing))
-			ack = kcolo_lower_ack(flow, &note, &okfn);
+			made = kcolo_lower_ack(flow, &note, &okfn);
+		/* S repeats what it said before: the client should have that. */
+		if (!made && !kept && !client.ok && repeats(flow, &seg))
+			made = kcolo_lower_head(flow, &okfn);
 	}
 	unlock_flow(flow);
-	if (ack)
-		okfn(pair->net, NULL, ack);
+	if (made)
+		okfn(pair->net, NULL, made);
 	if (client.ok && !kept)
 		kcolo_resend_ack(pair, pkt, skb, &client);
 	if (!kept)

@@ -180,6 +180,7 @@ static const char *const stats_attrs[] = {
 	"aborts",
 	"acks-resent",
 	"acks-lowered",
+	"heads-left",
 	"flows-opened",
 	"flows-adopted",
 	"flows-closed",
@@ -205,5 +206,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 55,
+_Static_assert(KCOLO_A_STATS_MAX == 56,
 	       "run spec-names.py: the spec has changed");
