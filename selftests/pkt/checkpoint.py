@@ -507,6 +507,7 @@ def c2_ack_after_the_barrier_is_gated(f):
     c.out(p)
     f.held(1)
     c.svm('A', ack=500, at=0)
+    f.expect_lowered(c, 500)
     f.held(1)
     c.svm('A', ack=600, at=0)
     c.out(q)

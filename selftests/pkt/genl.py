@@ -6,7 +6,8 @@ import re
 import socket
 import struct
 
-HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../uapi/linux/kcolo.h')
+SOURCE = os.environ.get('KCOLO_SRC') or os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..')
+HEADER = os.path.join(SOURCE, 'uapi/linux/kcolo.h')
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200

@@ -94,7 +94,7 @@ def until(condition, what, limit=LIMIT, pause=0.002):
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
 BAD_KMSG = re.compile(r'WARNING:|BUG:|Oops|KASAN|UBSAN|refcount_t|general protection|suspicious RCU|circular locking|'
-                      r'unregister_netdevice: waiting|blocked for more|ODEBUG')
+                      r'unregister_netdevice: waiting|blocked for more|ODEBUG|Objects remaining')
 
 
 class Kmsg:

@@ -229,6 +229,7 @@ def s3_tcp_fragments_do_not_mix(f):
         f.ports['pv' if step[0] == 'p' else 'ps'].send(frames[step])
         no_secondary(f, b'SSSS').clear()
     f.failover()
+    f.wait_stats(held=0)
     no_secondary(f, b'SSSS').clear()
     f.events.clear()
 
@@ -389,6 +390,7 @@ def r11_fuzz(f):
     for p in f.ports['lan'].queue:
         check(mark not in p.raw, 'bytes of the secondary at the client: %r', p)
     f.failover()
+    f.wait_stats(held=0)
     f.pump(harness.QUIET)
     for p in f.ports['lan'].queue:
         check(mark not in p.raw, 'bytes of the secondary at the client: %r', p)
