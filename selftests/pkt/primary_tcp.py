@@ -404,7 +404,9 @@ def r6_duplicates(f):
     f.held(3)
     c.svm('A', 100, at=0)
     c.out(*p[:2])
+    # The secondary waits for the client: what is compared of the third leaves, too.
     c.svm('A', 100, at=0)
+    c.out(p[0])
     f.held(1)
     c.svm('A', 100, at=100)
     c.out(p[2])
