@@ -468,6 +468,8 @@ CASE(r11_just_not_too_far, 1, OPEN(1),
 CASE(r11_far_bytes_are_not_compared, 2, OPEN(1),
      S(ACK, 0x80000001, "Xyz", 1, ""), P(ACK, 1, "a", 1, ""),
      S(ACK, 1, "a", 1, "c"));
+CASE(r11_syn_and_rst_is_no_syn, 0,
+     P(SYN | RST | ACK, 0, "", 1, ""), P(SYN | ACK, 0, "", 1, ""));
 CASE(r11_far_pure_ack_carries_no_bytes, 1, OPEN(9),
      P(ACK, 0x80000001, "", 9, "c"));
 
@@ -621,6 +623,88 @@ TEST(c0_stream_offset_of_an_adopted_flow_is_not_known)
 	EXPECT_FALSE(kcolo_cmp_offset_ok(&c));
 }
 
+TEST(c0_first_ack_of_the_secondary_ends_adopting)
+{
+	struct kcolo_cmp c = {};
+	struct kcolo_seg p, s;
+
+	kcolo_cmp_adopt(&c, 1000, false);
+	seg(&p, ACK, 1000, 0, 1);
+	kcolo_cmp_put(&c, KCOLO_P, &p);
+	EXPECT_EQ(KCOLO_CMP_ADOPT, c.state);
+	seg(&s, 0, 1000, 0, 0);
+	kcolo_cmp_put(&c, KCOLO_S, &s);
+	EXPECT_EQ(KCOLO_CMP_ADOPT, c.state);
+	seg(&s, ACK, 1000, 0, 1);
+	kcolo_cmp_put(&c, KCOLO_S, &s);
+	EXPECT_EQ(KCOLO_CMP_RUN, c.state);
+}
+
+TEST(r5_fin_is_remembered_until_the_next_connection)
+{
+	struct kcolo_cmp c = {};
+	struct kcolo_seg p, fin;
+
+	seg(&p, SYN, 1000, 1, 0);
+	kcolo_cmp_syn(&c, KCOLO_P, &p);
+	EXPECT_FALSE(c.side[KCOLO_P].fin);
+	seg(&fin, FIN | ACK, 1001, 1, 1);
+	kcolo_cmp_put(&c, KCOLO_P, &fin);
+	kcolo_cmp_put(&c, KCOLO_S, &fin);
+	EXPECT_TRUE(c.side[KCOLO_P].fin);
+	EXPECT_TRUE(c.side[KCOLO_S].fin);
+	seg(&p, SYN, 5000, 1, 0);
+	kcolo_cmp_syn(&c, KCOLO_P, &p);
+	EXPECT_FALSE(c.side[KCOLO_P].fin);
+	EXPECT_FALSE(c.side[KCOLO_S].fin);
+}
+
+/* R10: what the secondary says twice takes no room; P's all must leave. */
+TEST(r6_only_the_primary_is_kept_twice)
+{
+	struct kcolo_seg first, same, longer, shorter;
+	struct kcolo_cmp c = {};
+
+	kcolo_cmp_adopt(&c, 0, true);
+	seg(&first, ACK, 10, 5, 1);
+	seg(&same, ACK, 10, 5, 1);
+	seg(&shorter, ACK, 10, 4, 1);
+	seg(&longer, ACK, 10, 6, 1);
+	EXPECT_TRUE(kcolo_cmp_queue(&c, KCOLO_S, &first));
+	EXPECT_FALSE(kcolo_cmp_queue(&c, KCOLO_S, &same));
+	EXPECT_FALSE(kcolo_cmp_queue(&c, KCOLO_S, &shorter));
+	EXPECT_FALSE(shorter.queued);
+	EXPECT_TRUE(kcolo_cmp_queue(&c, KCOLO_S, &longer));
+	kcolo_cmp_remove(&c, KCOLO_S, &longer);
+	EXPECT_FALSE(longer.queued);
+	EXPECT_TRUE(kcolo_cmp_queue(&c, KCOLO_P, &same));
+	EXPECT_TRUE(kcolo_cmp_queue(&c, KCOLO_P, &shorter));
+}
+
+TEST(r1_straddler_begins_before_cmp_and_ends_behind_it)
+{
+	struct kcolo_seg below, at, over, wide, ahead;
+	struct kcolo_cmp c = {};
+
+	kcolo_cmp_adopt(&c, 1, true);
+	EXPECT_EQ(NULL, kcolo_cmp_straddler(&c));
+	seg(&ahead, ACK, 2, 10, 1);
+	seg(&at, ACK, 1, 10, 1);
+	kcolo_cmp_queue(&c, KCOLO_P, &ahead);
+	EXPECT_EQ(NULL, kcolo_cmp_straddler(&c));
+	kcolo_cmp_queue(&c, KCOLO_P, &at);
+	EXPECT_EQ(NULL, kcolo_cmp_straddler(&c));
+	seg(&below, ACK, (u32)-9, 10, 1);
+	kcolo_cmp_queue(&c, KCOLO_P, &below);
+	EXPECT_EQ(NULL, kcolo_cmp_straddler(&c));
+	seg(&over, ACK, 0, 2, 1);
+	kcolo_cmp_queue(&c, KCOLO_P, &over);
+	EXPECT_EQ(&over, kcolo_cmp_straddler(&c));
+	seg(&wide, ACK, (u32)-5, 20, 1);
+	kcolo_cmp_queue(&c, KCOLO_P, &wide);
+	EXPECT_EQ(&wide, kcolo_cmp_straddler(&c));
+}
+
 static u32 all_equal(const struct kcolo_seg *p, u32 p_off,
 		     const struct kcolo_seg *s, u32 s_off, u32 len)
 {
@@ -634,8 +718,8 @@ static u32 all_equal(const struct kcolo_seg *p, u32 p_off,
 #define MANY 65536	/* max-packets of a pair */
 
 /*
- * R10: as many packets as a pair may hold wait behind one that was lost; all of
- * this happens in one softirq.
+ * R10: as many packets as a pair may hold wait behind one that was lost, and are
+ * compared in one softirq.
  */
 TEST(r10_many_segments_behind_a_hole)
 {
