@@ -52,7 +52,8 @@ start_all() {
 		bg "get$v" cl curl -sSf --max-time 120 "http://${URL[$v]}/file" -o "$TMP/got$v"
 		bg "put$v" cl curl -sSf --max-time 120 -T "$files/file" "http://${URL[$v]}/put/file$v"
 		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 60
-		bg "redis$v" cl timeout 120 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t set,incr,lpush,lpop
+		# Nothing whose answer depends on which connection came first.
+		bg "redis$v" cl timeout 120 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
 	done
 }
 

@@ -2,7 +2,7 @@
 """R1 (b), R2, R15: no ack leaves that the secondary has not reached."""
 
 import packet
-from harness import Sent, case, check, equal
+from harness import case, check, equal, stream
 
 
 @case()
@@ -430,6 +430,112 @@ def r1_no_lowered_ack_where_a_packet_leaves(f):
     f.expect_lowered(c, 500)
     c.svm('A')
     c.out(q)
+
+
+# --- R1: the head that both have said ---
+
+def head(f, c, at, n, ack=None, gso=0):
+    """A packet made of the compared head of a held one."""
+    q = f.expect('lan', lambda p: p.dport == c.cport)
+    equal((q.flags, q.seq, q.data, q.gso_size), (16, c.stream_seq(at), stream(at, n), gso), 'flags, seq, data of %r' % q)
+    equal(q.ack, (c.cisn + 1 + (c.c_nxt if ack is None else ack)) & packet.M32, 'ack')
+    return q
+
+
+@case()
+def r1_head_leaves_for_a_secondary_that_repeats(f):
+    """The streams are cut differently and the secondary's second segment is lost: both would repeat the first for
+    ever.  What is compared of the primary's packet leaves, once for each time that the secondary asks."""
+    c = f.open()
+    c.request()
+    p = c.pvm('PA', 1000)
+    c.svm('A', 400)
+    f.held(1)
+    for n in range(2):
+        c.svm('A', 400, at=0)
+        head(f, c, 0, 400)
+        f.held(1)
+    c.svm('A', 100, at=100)
+    head(f, c, 0, 400)
+    f.wait_stats(heads_left=3)
+    # The client has it: now it is the client's ACK that the secondary lacks.
+    c.client('A', ack=400)
+    c.svm('A', 400, at=0)
+    f.expect('ps', bare_ack(c, 400))
+    f.held(1)
+    c.svm('PA', 600, at=400)
+    c.out(p)
+    f.wait_stats(heads_left=3, queued=0)
+
+
+@case()
+def r1_head_of_a_straddling_retransmission(f):
+    c = f.open()
+    c.both('PA', 1000)
+    p = c.pvm('PA', 1000, at=500)
+    f.held(1)
+    c.svm('PA', 300, at=700)
+    head(f, c, 500, 500)
+    c.svm('PA', 500)
+    c.out(p)
+
+
+@case()
+def r1_head_of_a_fin(f):
+    """The data is compared, the FIN is not: it does not leave with it."""
+    c = f.open()
+    p = c.pvm('FPA', 500)
+    c.svm('PA', 500)
+    f.held(1)
+    c.svm('PA', 500, at=0)
+    head(f, c, 0, 500)
+    f.held(1)
+    c.svm('FPA', 500, at=0)
+    c.out(p)
+
+
+@case(each={'many': 5000, 'one': 1448, 'less': 1000})
+def r1_head_of_gso(f, n):
+    c = f.open()
+    p = c.pvm('PA', 20000, mss=1448)
+    c.svm('A', n)
+    c.svm('A', n, at=0)
+    head(f, c, 0, n, gso=1448 if n > 1448 else 0)
+    f.held(1)
+    c.svm('PA', 20000 - n)
+    c.out(p)
+
+
+@case()
+def r1_head_with_a_lowered_ack(f):
+    """The packet acks what the secondary has not: neither does its head, nor its SACK blocks."""
+    c = f.open()
+    c.client('PA', 100)
+    base = c.cisn + 1
+    sack = packet.sack((base + 200, base + 300))
+    p = c.pvm('PA', 1000, opts=packet.options(1, 1, packet.timestamps(1, 2), 1, 1, sack))
+    c.svm('A', 400, ack=50)
+    f.held(1)
+    c.svm('A', 400, at=0, ack=50)
+    q = head(f, c, 0, 400, ack=50)
+    equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2)) + b'\1' * 12, 'options')
+    f.held(1)
+    c.svm('PA', 600, at=400)
+    c.out(p)
+
+
+@case()
+def r1_no_head_before_it_is_asked_for(f):
+    c = f.open()
+    p = c.pvm('PA', 1000)
+    c.svm('A', 400)
+    f.held(1)
+    c.svm('A', 300, at=600)
+    c.svm('A', at=400)
+    f.held(1)
+    c.svm('A', 200, at=400)
+    c.out(p)
+    f.wait_stats(heads_left=0)
 
 
 # --- R15 ---

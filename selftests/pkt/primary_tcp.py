@@ -406,7 +406,8 @@ def r6_duplicates(f):
     c.out(*p[:2])
     # The secondary waits for the client: what is compared of the third leaves, too.
     c.svm('A', 100, at=0)
-    c.out(p[0])
+    head = f.expect('lan', lambda t: t.dport == c.cport)
+    check((head.seq, len(head.data)) == (c.stream_seq(0), 100), 'head is %r', head)
     f.held(1)
     c.svm('A', 100, at=100)
     c.out(p[2])
