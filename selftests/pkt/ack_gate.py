@@ -502,7 +502,7 @@ def r1_head_of_gso(f, n):
     c.svm('A', n, at=0)
     head(f, c, 0, n, gso=1448 if n > 1448 else 0)
     f.held(1)
-    c.svm('PA', 20000 - n)
+    c.svm('PA', 20000 - n, mss=1448)
     c.out(p)
 
 
@@ -530,7 +530,7 @@ def r1_no_head_before_it_is_asked_for(f):
     p = c.pvm('PA', 1000)
     c.svm('A', 400)
     f.held(1)
-    c.svm('A', 300, at=600)
+    c.svm('A', 400, at=600)
     c.svm('A', at=400)
     f.held(1)
     c.svm('A', 200, at=400)
