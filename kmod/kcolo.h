@@ -140,6 +140,7 @@ struct kcolo_miscompare {
  * @what: why, of the first cause since it was opened
  * @raised: jiffies, when it was opened
  * @told: jiffies, when user space was last told
+ * @serial: counts the requests
  * @open: a checkpoint is wanted
  * @heard: somebody was listening when it was told
  * @answered: a begin came after it
@@ -150,6 +151,7 @@ struct kcolo_request {
 	struct kcolo_miscompare what;
 	unsigned long raised;
 	unsigned long told;
+	u32 serial;
 	bool open;
 	bool heard;
 	bool answered;

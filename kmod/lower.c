@@ -258,7 +258,8 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 	struct sk_buff *skb;
 	struct tcphdr *th;
 
-	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok)
+	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok || s->syn_new ||
+	    flow->cmp.side[KCOLO_P].syn_new)
 		return NULL;
 	held = kcolo_held_of(seg);
 	skb = copy_headers(held->skb);

@@ -938,10 +938,19 @@ static bool rst_unmet(struct kcolo_flow *flow, u64 now)
 }
 
 /*
- * The client has reset the connection: both guests have dropped it, each at its
- * own place in the stream, and nobody waits for what is left. Had the guests not
- * heeded the reset they would repeat it.
+ * The client has reset the connection, or has both sent a FIN and acknowledged all
+ * there is: nobody waits for what is left, and the guests end each at a place of
+ * their own. Had they not heeded the reset they would repeat it.
  */
+static bool over(const struct kcolo_flow *flow)
+{
+	const struct kcolo_client *client = &flow->client;
+
+	return client->rst ||
+	       (client->fin && client->ok && flow->cmp.side[KCOLO_P].fin &&
+		!seq_before(client->ack, flow->cmp.nxt));
+}
+
 static void bury(struct kcolo_flow *flow, u64 now, u32 ms)
 {
 	struct kcolo_held *held;
@@ -974,8 +983,8 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 
 	if (flow->asked || flow->cmp.state == KCOLO_CMP_DIFF)
 		return;
-	if (flow->client.rst) {
-		bury(flow, now, cfg->timeout);
+	if (over(flow)) {
+		bury(flow, now, cfg->scan);
 		return;
 	}
 	if (rst_unmet(flow, now)) {

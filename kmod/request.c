@@ -26,6 +26,7 @@ static void open_request(struct kcolo_pair *pair)
 {
 	struct kcolo_request *req = &pair->request;
 
+	req->serial++;
 	req->open = true;
 	req->heard = false;
 	req->answered = false;
@@ -127,7 +128,8 @@ static void tell(struct work_struct *work)
 					       struct kcolo_pair, tell_work);
 	struct kcolo_request *req = &pair->request;
 	struct kcolo_miscompare what;
-	bool heard, first;
+	bool heard, first, same;
+	u32 serial;
 
 	spin_lock_bh(&req->lock);
 	if (!req->open || req->answered || req->heard) {
@@ -135,6 +137,7 @@ static void tell(struct work_struct *work)
 		return;
 	}
 	what = req->what;
+	serial = req->serial;
 	first = !req->ever || time_before(req->told, req->raised);
 	req->told = jiffies;
 	req->ever = true;
@@ -144,10 +147,13 @@ static void tell(struct work_struct *work)
 		kcolo_count(pair, REQUESTS);
 	heard = kcolo_event_miscompare(pair, &what);
 
+	/* Who heard it may have answered already, and a new one be open. */
 	spin_lock_bh(&req->lock);
-	req->heard = heard;
+	same = req->serial == serial;
+	if (same)
+		req->heard = heard;
 	spin_unlock_bh(&req->lock);
-	if (!heard)
+	if (same && !heard)
 		tell_later(pair, msecs_to_jiffies(READ_ONCE(pair->cfg.scan)));
 }
 
