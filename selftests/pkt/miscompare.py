@@ -317,6 +317,27 @@ def r9_progress_is_no_timeout(f):
         c.out(p)
 
 
+@case(timeout=200, scan=30)
+def r9_catching_up_is_no_timeout(f):
+    """A secondary that is behind for longer than the timeout, but comes nearer all the time, is waited for: with bytes,
+    and with acks."""
+    c = f.open()
+    p = [c.pvm('PA', 100) for n in range(7)]
+    for n in range(7):
+        f.expect_no_event(0.06)
+        c.svm('PA', 100)
+        c.out(p[n])
+    c.client('A', 1000)
+    q = c.pvm('A')
+    for n in range(6):
+        f.expect_no_event(0.06)
+        c.svm('A', ack=100 * n + 1)
+        f.expect_lowered(c, 100 * n + 1)
+    e = f.expect_event('miscompare', reason='timeout', **c.key())
+    f.again(e)
+    f.flush(q)
+
+
 @case(timeout=150, scan=30)
 def r9_syn_ack_of_the_secondary_never_comes(f):
     c = f.conn()
@@ -465,6 +486,37 @@ def r5_lone_rst_of_the_secondary(f):
     check(e['reason'] in ('timeout', 'rst'), 'reason %s', e['reason'])
     f.again(e)
     f.failover()
+
+
+@case(timeout=100, scan=20)
+def r5_rst_of_the_client_buries(f):
+    """Both guests dropped the connection, each where it was: what one had said more needs no checkpoint."""
+    c, d = f.open(), f.open()
+    c.request()
+    d.request()
+    c.pvm('PA', 100)
+    d.svm('PA', 100)
+    f.held(1)
+    c.client('RA')
+    d.client('R')
+    f.wait_stats(held=0, queued=0, dropped_reset=1)
+    f.expect_no_event(0.1)
+
+
+@case(timeout=100, scan=20, each={'before': -1, 'behind': 1, 'far': 2**31})
+def r5_forged_rst_of_the_client_buries_nothing(f, where):
+    """Not at the very next number: the guests do not heed it."""
+    c = f.open()
+    c.request()
+    p = [c.pvm('PA', b'x' * 100)]
+    nxt = c.c_nxt
+    c.client('R', at=nxt + where)
+    c.c_nxt = nxt
+    c.svm('PA', b'y' * 100)
+    e = differs(f, c, 0)
+    f.expect_no_event_but(e, 0.25)
+    f.held(1)
+    f.flush(*p)
 
 
 @case()
