@@ -48,12 +48,12 @@ impair_case() {
 start_all() {
 	local v
 	for v in 4 6; do
-		bg "both$v" cl replica client "${GUEST[$v]}" 7000 both "$size" "$size" --timeout 60
-		bg "get$v" cl curl -sSf --max-time 120 "http://${URL[$v]}/file" -o "$TMP/got$v"
-		bg "put$v" cl curl -sSf --max-time 120 -T "$files/file" "http://${URL[$v]}/put/file$v"
-		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 60
+		bg "both$v" cl replica client "${GUEST[$v]}" 7000 both "$size" "$size" --timeout 30
+		bg "get$v" cl curl -sSf --max-time 60 "http://${URL[$v]}/file" -o "$TMP/got$v"
+		bg "put$v" cl curl -sSf --max-time 60 -T "$files/file" "http://${URL[$v]}/put/file$v"
+		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 30
 		# Nothing whose answer depends on which connection came first.
-		bg "redis$v" cl timeout 120 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
+		bg "redis$v" cl timeout 60 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
 	done
 }
 
