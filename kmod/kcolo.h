@@ -308,6 +308,7 @@ struct kcolo_client {
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
  * @edge_out: furthest right edge of a window that the client was sent
  * @s_edge: right edge of the secondary's window, if @s_edge_ok
+ * @p_tsval: the primary's newest timestamp, network order, if it sends any
  * @p_scale: the primary's window scale
  * @s_scale: the secondary's window scale
  * @out_ok: an ACK has left since the SYN
@@ -348,6 +349,7 @@ struct kcolo_flow {
 	u32 ack_out;
 	u32 edge_out;
 	u32 s_edge;
+	__be32 p_tsval;
 	u8 p_scale;
 	u8 s_scale;
 	bool out_ok;

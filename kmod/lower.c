@@ -63,9 +63,9 @@ static void fix_ip(struct sk_buff *skb, bool v6)
 	}
 }
 
-/* The options of an ACK: the model's clock, and what the secondary says. */
-static u32 put_options(u8 *to, const u8 *th, u32 len,
-		       const struct kcolo_lowered *note)
+/* The options of an ACK: the primary's clock, and what the secondary says. */
+static u32 put_options(const struct kcolo_flow *flow, u8 *to, const u8 *th,
+		       u32 len, const struct kcolo_lowered *note)
 {
 	struct kcolo_tcp_opts opts;
 	u32 n = 0, sack;
@@ -74,7 +74,7 @@ static u32 put_options(u8 *to, const u8 *th, u32 len,
 	if (opts.ts && note->has_ts) {
 		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
 				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, to);
-		memcpy(to + 4, th + opts.ts, 4);
+		memcpy(to + 4, &flow->p_tsval, 4);
 		memcpy(to + 8, &note->tsecr, 4);
 		n = TCPOLEN_TSTAMP_ALIGNED;
 	}
@@ -182,8 +182,8 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 		kfree_skb(skb);
 		return NULL;
 	}
-	len = put_options(options, skb->data + held->l4, held->data - held->l4,
-			  note);
+	len = put_options(flow, options, skb->data + held->l4,
+			  held->data - held->l4, note);
 	skb_trim(skb, held->l4 + sizeof(struct tcphdr));
 	skb_put_data(skb, options, len);
 	skb_gso_reset(skb);
@@ -213,14 +213,17 @@ static bool late_checksum(struct sk_buff *skb, u32 l4, bool v6)
 	return skb_partial_csum_set(skb, l4, offsetof(struct tcphdr, check));
 }
 
-/* SACK blocks speak of data that the secondary may lack. */
-static void blank_sack(struct tcphdr *th, u32 len)
+/* The newest clock; and no SACK blocks of data that the secondary may lack. */
+static void mend_options(const struct kcolo_flow *flow, struct tcphdr *th,
+			 u32 len, bool gated)
 {
 	struct kcolo_tcp_opts opts;
 	u32 i;
 
 	kcolo_tcp_opts(&opts, (u8 *)th, len);
-	for (i = 0; i < opts.sacks; i++)
+	if (opts.ts)
+		memcpy((u8 *)th + opts.ts, &flow->p_tsval, 4);
+	for (i = 0; gated && i < opts.sacks; i++)
 		memset((u8 *)th + opts.sack[i] - 2, TCPOPT_NOP,
 		       2 + 8 * opts.sack_blocks[i]);
 }
@@ -257,6 +260,7 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 	struct kcolo_held *held;
 	struct sk_buff *skb;
 	struct tcphdr *th;
+	bool gated;
 
 	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok || s->syn_new ||
 	    flow->cmp.side[KCOLO_P].syn_new)
@@ -276,11 +280,12 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 	th = (struct tcphdr *)(skb->data + held->l4);
 	th->fin = 0;
 	th->psh = 0;
-	if (!kcolo_cmp_gate(&flow->cmp, seg)) {
+	gated = !kcolo_cmp_gate(&flow->cmp, seg);
+	if (gated) {
 		th->ack_seq = htonl(s->ack);
 		th->window = htons(window(flow, s->ack));
-		blank_sack(th, held->data - held->l4);
 	}
+	mend_options(flow, th, held->data - held->l4, gated);
 	if (!late_checksum(skb, held->l4, v6))
 		goto drop;
 	kcolo_count(flow->pair, HEADS_LEFT);

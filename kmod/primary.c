@@ -242,6 +242,20 @@ static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	return true;
 }
 
+/* What is made in P's name must not be older than what P has sent (PAWS). */
+static void note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+			 const struct sk_buff *skb)
+{
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+
+	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
+		return;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	if (opts.ts)
+		flow->p_tsval = get_unaligned((__be32 *)(th + opts.ts));
+}
+
 static u8 wscale(const struct kcolo_pkt *pkt, const struct sk_buff *skb)
 {
 	struct kcolo_tcp_opts opts;
@@ -514,6 +528,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
+	note_p_tsval(flow, pkt, skb);
 	if (hear_syn(flow, KCOLO_P, &seg)) {
 		drop_early(flow, kcolo_tag(phase.epoch));
 		flow->p_scale = wscale(pkt, skb);
