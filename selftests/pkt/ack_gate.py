@@ -424,6 +424,7 @@ def r1_no_lowered_ack_where_a_packet_leaves(f):
     q = c.pvm('A', ack=1000)
     c.svm('PA', 10, ack=400)
     c.out(p)
+    c.svm('A', ack=350, at=0)
     f.held(1)
     f.wait_stats(acks_lowered=0)
     c.svm('A', ack=500)

@@ -3,6 +3,7 @@
 
 The runner looks at the kernel's log after each case; slab counts are looked at here."""
 
+import contextlib
 import functools
 import time
 
@@ -24,10 +25,14 @@ def slabs():
     """Objects in the module's slab caches."""
     out = {}
     try:
-        for line in open('/proc/slabinfo'):
-            if line.startswith('kcolo'):
-                name, active = line.split()[:2]
-                out[name] = int(active)
+        with open('/proc/slabinfo') as table:
+            names = [line.split()[0] for line in table if line.startswith('kcolo')]
+        for name in names:
+            # What lies in a CPU's own slab counts as in use, until it is flushed.
+            with contextlib.suppress(OSError), open('/sys/kernel/slab/%s/shrink' % name, 'w') as f:
+                f.write('1')
+        with open('/proc/slabinfo') as table:
+            out = {line.split()[0]: int(line.split()[1]) for line in table if line.startswith('kcolo')}
     except OSError:
         pass
     return out
