@@ -273,6 +273,8 @@ have_pair() {
 
 # pair_up [OPTION VALUE...]: both sides, and somebody who listens; the options go to the primary. Without a pair nothing is tested.
 pair_up() {
+	# On a slow kernel both guests are late.
+	[ $# -gt 0 ] || set -- timeout $((3000 * ${KCOLO_TEST_SCALE:-1}))
 	bg events ph kcolo -j monitor all
 	check "pair add, primary" kcolo -n ph pair add "$PAIR" role primary vm vm peer peer "$@" || finish
 	check "pair add, secondary" kcolo -n sh pair add "$PAIR" role secondary vm vm peer peer || finish

@@ -27,12 +27,11 @@ def f2_bypass(f):
     c = f.open()
     f.failover()
     c.client('PA', 100)
-    hold = f.stats()['hold']
     c.out(c.pvm('PA', 100))
     c.out(c.pvm('FA'))
     c.svm('PA', b'?' * 100)
     c.svm('RA')
-    f.wait_stats(uncompared_bypass=2, secondary_bypass=2, hold=hold, queued=0)
+    f.wait_stats(uncompared_bypass=2, secondary_bypass=2, held=0, queued=0)
     d = f.conn()
     d.client('S')
     d.out(d.pvm('SA'))
