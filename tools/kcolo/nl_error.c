@@ -14,6 +14,9 @@
 #include "names.h"
 #include "nl_error.h"
 
+#define NOT_LOADED \
+	"Error: kcolo: the kernel module is not loaded: modprobe kcolo, or insmod kcolo.ko\n"
+
 /* How a module's sentences may begin, and those of this tool do. */
 #define PREFIX	"kcolo: "
 
@@ -138,8 +141,7 @@ int nl_error_print(const struct nl_error *error, const struct nlmsghdr *req,
 		   int err)
 {
 	if (req->nlmsg_type == GENL_ID_CTRL && err == ENOENT) {
-		fputs("Error: kcolo: the kernel module is not loaded: modprobe kcolo, or insmod kcolo.ko\n",
-		      stderr);
+		fputs(NOT_LOADED, stderr);
 		return RC_KERNEL;
 	}
 	fprintf(stderr, "Error: %s%s", prefix(error),
