@@ -526,6 +526,27 @@ def r1_head_with_a_lowered_ack(f):
 
 
 @case()
+def r1_made_packets_carry_the_newest_timestamp(f):
+    """Else the client's PAWS check drops them."""
+    def stamp(val):
+        return packet.options(1, 1, packet.timestamps(val, 7))
+    c = f.open()
+    c.client('PA', 100)
+    p = [c.pvm('PA', 1000, opts=stamp(10)), c.pvm('PA', 100, opts=stamp(20)), c.pvm('A', opts=stamp(30))]
+    f.held(3)
+    c.svm('A', 400, ack=0)
+    c.svm('A', ack=50, opts=stamp(5))
+    q = f.expect_lowered(c, 50)
+    equal(q.opts, stamp(30), 'options')
+    c.svm('A', 400, at=0, ack=50)
+    q = head(f, c, 0, 400, ack=50)
+    equal(q.opts, stamp(30), 'options')
+    f.held(3)
+    c.svm('PA', 700, at=400)
+    c.out(*p)
+
+
+@case()
 def r1_no_head_before_it_is_asked_for(f):
     c = f.open()
     p = c.pvm('PA', 1000)
