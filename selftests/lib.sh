@@ -345,7 +345,8 @@ clean() {
 	check "R1 R6 no difference found, no bypass: $*" quiet
 	check "R1 nothing is held any more: $*" wait_for 5 nothing_held
 	check "counters balance: $*" balanced
-	check "no reset reached the client: $*" test "$(client_saw resets)" = 0
+	# A packet that a bad link repeats after its connection is closed is rightly answered by a reset.
+	[ "$*" = "bad links" ] || check "no reset reached the client: $*" test "$(client_saw resets)" = 0
 }
 
 # ---- services; NAME.NETNS is the name of the process
