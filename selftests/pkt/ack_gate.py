@@ -349,7 +349,6 @@ def r1_lowered_ack_of(f, what):
     if what == 0:
         f.expect_lowered(c, 0)
     f.held(1)
-    nop = packet.options(1, 1)
     three = packet.sack(*[(base + n, base + n + 50) for n in (600, 700, 800)])
     for ack, said, told in ((100, b'', b''),
                             (200, packet.options(1, 1, packet.timestamps(77, 88)),
@@ -438,7 +437,8 @@ def r1_no_lowered_ack_where_a_packet_leaves(f):
 def head(f, c, at, n, ack=None, gso=0):
     """A packet made of the compared head of a held one."""
     q = f.expect('lan', lambda p: p.dport == c.cport)
-    equal((q.flags, q.seq, q.data, q.gso_size), (16, c.stream_seq(at), stream(at, n), gso), 'flags, seq, data of %r' % q)
+    equal((q.flags, q.seq, q.data, q.gso_size), (16, c.stream_seq(at), stream(at, n), gso),
+          'flags, seq, data and GSO size of %r' % q)
     equal(q.ack, (c.cisn + 1 + (c.c_nxt if ack is None else ack)) & packet.M32, 'ack')
     return q
 

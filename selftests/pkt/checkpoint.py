@@ -3,8 +3,7 @@
 
 import time
 
-import packet
-from harness import LIMIT, Sent, case, check, equal, stream, tag, until
+from harness import LIMIT, case, check, equal
 
 
 @case()

@@ -3,7 +3,7 @@
 
 import time
 
-from harness import LIMIT, case, check, equal, tag
+from harness import LIMIT, case, check, equal
 
 
 # --- F2: the primary survives ---

@@ -22,11 +22,9 @@ import os
 import random
 import re
 import select
-import shutil
 import socket
 import struct
 import subprocess
-import sys
 import time
 
 import packet
@@ -592,8 +590,10 @@ class Conn:
         macs = GUEST_MAC, CLIENT_MAC
         if not client:
             a, b, ports, macs = b, a, ports[::-1], macs[::-1]
-        return packet.tcp(a, b, *ports, base + 1 + at, ack_base + 1 + ack if packet.bits(flags) & 16 else kw.pop('rawack', 0),
-                          flags, data, macs=kw.pop('macs', macs), opts=opts, **kw)
+        rawack = kw.pop('rawack', 0)
+        if packet.bits(flags) & 16:
+            rawack = ack_base + 1 + ack
+        return packet.tcp(a, b, *ports, base + 1 + at, rawack, flags, data, macs=kw.pop('macs', macs), opts=opts, **kw)
 
     def place(self, who, flags, data, at):
         """Where a segment stands, what is in it, and where it ends."""
@@ -680,8 +680,8 @@ class PrimaryConn(Conn):
         at, data, end = self.place('p', flags, data, at)
         self.ipid += 1
         kw.setdefault('ipid', self.ipid)
-        frame = Sent(*self.frame(False, self.pisn, self.cisn, flags, at, self.c_nxt if ack is None else ack, data, **kw),
-                     end)
+        ack = self.c_nxt if ack is None else ack
+        frame = Sent(*self.frame(False, self.pisn, self.cisn, flags, at, ack, data, **kw), end)
         self.f.ports['pv'].send(frame.raw, frame.vnet)
         return frame
 
@@ -691,7 +691,8 @@ class PrimaryConn(Conn):
             base = self.sisn if packet.bits(flags) & 2 else self.pisn
         kw.setdefault('ipid', 0x5000 + self.ipid)
         kw.setdefault('ttl', tag(self.f.epoch if epoch is None else epoch))
-        frame = Sent(*self.frame(False, base, self.cisn, flags, at, self.c_nxt if ack is None else ack, data, **kw), end)
+        ack = self.c_nxt if ack is None else ack
+        frame = Sent(*self.frame(False, base, self.cisn, flags, at, ack, data, **kw), end)
         self.f.ports['ps'].send(frame.raw, frame.vnet)
         return frame
 
@@ -781,7 +782,8 @@ class SecondaryConn(Conn):
         of the guest's ISN."""
         at, data, end = self.place('c', flags, data, at)
         ack = self.s_nxt if ack is None else ack
-        sent = Sent(*self.frame(True, self.cisn, self.pisn, flags, at, ack, data, opts=self.pick(opts, self.pisn), **kw))
+        sent = Sent(*self.frame(True, self.cisn, self.pisn, flags, at, ack, data, opts=self.pick(opts, self.pisn),
+                                **kw))
         base = self.pisn + (self.known or 0 if known is True else known)
         want = Sent(*self.frame(True, self.cisn, base, flags, at, ack, data, opts=self.pick(opts, base), **kw))
         self.f.ports[self.f.front].send(sent.raw, sent.vnet)
@@ -842,7 +844,7 @@ def case(role='primary', ip=(4, 6), each=None, pair=True, **options):
         topic = function.__module__
         for suffix, args in (each or {'': ()}).items():
             for version in ip:
-                name = function.__name__ + (('_' + suffix) if suffix else '') + ('_v%d' % version if len(ip) > 1 else '')
+                name = '_'.join([function.__name__] + [suffix] * bool(suffix) + ['v%d' % version] * (len(ip) > 1))
                 CASES.append(Case(functools.partial(run_case, function, args), name, topic, role, version == 6, pair,
                                   options))
         return function

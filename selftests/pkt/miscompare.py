@@ -6,7 +6,6 @@ import socket
 import subprocess
 import time
 
-import packet
 from harness import CLIENT, GUEST, LIMIT, case, check, equal, netns, stream, until
 
 
@@ -212,7 +211,6 @@ def r7_monitor_shows_it(f):
     c = f.open()
     with netns(f.host):
         m = subprocess.Popen(['kcolo', '-j', 'monitor', 'miscompare'], stdout=subprocess.PIPE, text=True)
-        listening = open('/proc/self/net/netlink').read().count('\n')
     try:
         def ready():
             with netns(f.host), open('/proc/thread-self/net/netlink') as table:

@@ -4,15 +4,12 @@
 import errno
 import json
 import os
-import socket
-import struct
 import subprocess
-import sys
 
 import genl
 import harness
 from genl import Genl, Refused, attr
-from harness import CLIENT, GUEST, Fail, case, check, equal, netns, run
+from harness import Fail, case, check, equal, netns, run
 
 
 def refused(f, call, number=None, **kw):
@@ -29,8 +26,8 @@ def refused(f, call, number=None, **kw):
 
 
 def extra_devices(f, n):
-    run('ip', '-n', f.host, '-batch', '-', stdin=''.join('link add dev x%d type dummy\nlink set dev x%d master br0\n' % (i, i)
-                                                        for i in range(n)))
+    run('ip', '-n', f.host, '-batch', '-', stdin=''.join(
+        'link add dev x%d type dummy\nlink set dev x%d master br0\n' % (i, i) for i in range(n)))
 
 
 def drop_devices(f, n):
@@ -165,8 +162,8 @@ def unprivileged(f, script):
     """Run python code as nobody, in the host's namespace."""
     me = os.path.dirname(os.path.abspath(harness.__file__))
     with netns(f.host):
-        p = subprocess.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3', '-B', '-c',
-                            'import sys; sys.path.insert(0, %r)\nfrom genl import *\nn = Genl()\n%s' % (me, script)],
+        p = subprocess.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3', '-B',
+                            '-c', 'import sys; sys.path.insert(0, %r)\nfrom genl import *\nn = Genl()\n%s' % (me, script)],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     equal(p.returncode, 0, 'exit status (%s)' % p.stdout.strip())
     return p.stdout.split()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """R12: who overtakes whom, and who does not."""
 
-from harness import case, check, equal
+from harness import case, equal
 
 
 @case()

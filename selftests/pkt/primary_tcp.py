@@ -2,7 +2,7 @@
 """R4, R5, R6, C0: one connection on the primary, from its SYN to its end."""
 
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Sent, case, check, equal, stream, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, case, check, equal, stream, tag
 
 OFFSETS = {'0': 0, '1': 1, '2p31m1': 2**31 - 1, '2p31': 2**31, 'm1': -1}
 
@@ -313,7 +313,7 @@ def r6_gso_difference(f):
 def r6_retransmission_leaves_at_once(f):
     c = f.open()
     c.request()
-    p = c.both('PA', 500)
+    c.both('PA', 500)
     for at, n in (0, 500), (100, 200), (499, 1):
         c.out(c.pvm('PA', n, at=at))
     f.wait_stats(hold=3)

@@ -57,7 +57,8 @@ class Runner:
                 case.function(f)
                 f.finish()
         except harness.Fail as e:
-            where = [t for t in traceback.extract_tb(e.__traceback__) if t.name[:3] != 'run' and 'harness' not in t.filename]
+            where = [t for t in traceback.extract_tb(e.__traceback__)
+                     if t.name[:3] != 'run' and 'harness' not in t.filename]
             problem = ['%s%s' % (e, ''.join(' (line %d)' % t.lineno for t in where[-2:]))]
         except Exception:
             problem = traceback.format_exc().splitlines()

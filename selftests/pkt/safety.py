@@ -372,7 +372,6 @@ def r11_fuzz(f):
     r = f.rand
     c = f.open()
     mark = b'SECONDARY'
-    base = c.pisn + 1
     for n in range(600):
         who = r.choice('pppssc')
         data = mark * 3 if who == 's' else r.randbytes(r.randrange(40))

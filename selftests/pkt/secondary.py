@@ -2,10 +2,9 @@
 """W1 to W6, C2, C4, C6: the secondary host rewrites what its guest says and hears."""
 
 import itertools
-import time
 
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, LIMIT, Port, Sent, case, check, equal, stream, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, tag
 from packet import M32, options, sack, timestamps
 from primary_tcp import OFFSETS
 
@@ -270,7 +269,8 @@ def w3_sack_of_svm_is_not_touched(f):
     c.svm('PA', 99, ack=0, opts=options(1, 1, timestamps(5, 6)) + opts)
 
 
-@case('secondary', ip=(4,), each={'rr': b'\x07\x0b\x04' + b'\0' * 8 + b'\0', 'alert': b'\x94\x04\0\0', 'nops': b'\1' * 40})
+@case('secondary', ip=(4,), each={
+    'rr': b'\x07\x0b\x04' + b'\0' * 9, 'alert': b'\x94\x04\0\0', 'nops': b'\1' * 40})
 def w1_ip_options(f, ipopts):
     """(peers R9)"""
     c = f.open()
