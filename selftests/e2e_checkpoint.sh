@@ -17,7 +17,8 @@ commit() {
 	checkpoint_real $n
 }
 
-# start_clients SIZE RATE INTERVAL: three kinds in both families; the interval is the idle one's
+# start_clients SIZE RATE INTERVAL: three kinds in both families; the interval is the idle one's. Slow enough to outlast what is
+# done to them, however slow the machine is, since only an established connection can be copied.
 start_clients() {
 	local v
 	for v in 4 6; do
@@ -94,13 +95,14 @@ check "C2 the same epoch on both sides" test "$(pair_field sh epoch)" = $n
 end_clients "C2 twenty in a row"
 
 # ---- the copy is what goes on
-start_clients 12M 4M 70
+start_clients 60M 4M 400
 sleep 0.5
 check "C2 a commit before the failover" commit
 sleep 0.5
 cut_primary
 kcolo -n sh pair failover "$PAIR"
 check "F1 takeover" takeover
+hurry
 end_clients "C2 F1 failover after a checkpoint"
 check "C2 no reset reached a client" test "$(client_saw resets)" = 0
 check "counters balance" balanced

@@ -68,6 +68,7 @@ note() {
 
 # What one wants to see of a failure.
 tell_state() {
+	tail -n 3 "$TMP"/server.*.err 2>&1 | note
 	local ns
 	for ns in ph sh; do
 		have_pair $ns || continue

@@ -74,8 +74,10 @@ static int get_queue(int fd, int queue, uint32_t len, uint32_t *seq, uint8_t **d
 	n = recv(fd, *data, len, MSG_PEEK | MSG_DONTWAIT);
 	if (n == (ssize_t)len)
 		return 0;
-	if (n >= 0)
+	if (n >= 0) {
+		fprintf(stderr, "replica: queue %d: %zd bytes instead of %u\n", queue, n, len);
 		errno = EIO;
+	}
 	return -1;
 }
 
