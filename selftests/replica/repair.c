@@ -14,6 +14,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define SEGMENT_MAX 65536
+
 struct saved {
 	struct app app;
 	struct sockaddr_in6 local, peer;	/* large enough for both families */
@@ -60,20 +62,25 @@ static int get_options(int fd, struct saved *s)
 	return 0;
 }
 
-/* Copy a queue without taking anything out of it; the sequence number read is that of its end. */
+/*
+ * Copy a queue without taking anything out of it; the sequence number read is that of its end. The kernel keeps a segment
+ * until all of it is acknowledged, so a send queue may begin with bytes that are not wanted.
+ */
 static int get_queue(int fd, int queue, uint32_t len, uint32_t *seq, uint8_t **data)
 {
 	ssize_t n;
 
-	*data = malloc(len + 1);
-	if (set_int(fd, TCP_REPAIR_QUEUE, queue) || get_int(fd, TCP_QUEUE_SEQ, seq))
+	*data = malloc(len + SEGMENT_MAX);
+	if (!*data || set_int(fd, TCP_REPAIR_QUEUE, queue) || get_int(fd, TCP_QUEUE_SEQ, seq))
 		return -1;
 	*seq -= len;
 	if (!len)
 		return 0;
-	n = recv(fd, *data, len, MSG_PEEK | MSG_DONTWAIT);
-	if (n == (ssize_t)len)
+	n = recv(fd, *data, len + SEGMENT_MAX, MSG_PEEK | MSG_DONTWAIT);
+	if (n >= (ssize_t)len) {
+		memmove(*data, *data + n - len, len);
 		return 0;
+	}
 	if (n >= 0) {
 		fprintf(stderr, "replica: queue %d: %zd bytes instead of %u\n", queue, n, len);
 		errno = EIO;
