@@ -348,6 +348,42 @@ struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c)
 	return seg && seq_before(seg->seq, c->cmp) ? seg : NULL;
 }
 
+/* So many segments are looked at; more would be slow, and fewer are no lie. */
+#define ISLAND_SEGS 128
+
+/**
+ * kcolo_cmp_islands() - what the secondary said behind bytes that are missing
+ * @c: comparison
+ * @edges: result, pairs of first sequence number and the one behind the last
+ * @max: room for so many pairs
+ *
+ * Return: the number of pairs, 0 if nothing is missing at cmp.
+ */
+u32 kcolo_cmp_islands(const struct kcolo_cmp *c, u32 *edges, u32 max)
+{
+	const struct rb_node *node = rb_first(&c->side[KCOLO_S].segs);
+	u32 n = 0, looked;
+
+	for (looked = 0; node && looked < ISLAND_SEGS; looked++) {
+		const struct kcolo_seg *seg =
+			rb_entry(node, struct kcolo_seg, node);
+
+		if (!n && !seq_after(seg->seq, c->cmp))
+			return 0;
+		if (n && !seq_after(seg->seq, edges[2 * n - 1])) {
+			edges[2 * n - 1] = seq_max(edges[2 * n - 1], seg->end);
+		} else if (n < max) {
+			edges[2 * n] = seg->seq;
+			edges[2 * n + 1] = seg->end;
+			n++;
+		} else {
+			break;
+		}
+		node = rb_next(node);
+	}
+	return n;
+}
+
 /**
  * kcolo_cmp_remove() - take a queued segment out of its stream
  * @c: comparison

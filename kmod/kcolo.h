@@ -284,6 +284,20 @@ struct kcolo_client {
 };
 
 /**
+ * struct kcolo_ack - an ACK to send to the secondary in the client's name (R15)
+ * @client: what the client has said, if @client.ok
+ * @like: of the secondary's packet, for the addresses
+ * @edges: pairs of what the secondary has said behind missing bytes
+ * @islands: number of pairs
+ */
+struct kcolo_ack {
+	struct kcolo_client client;
+	struct ethhdr like;
+	u32 edges[8];
+	u32 islands;
+};
+
+/**
  * struct kcolo_flow - one connection on the primary
  * @node: in kcolo_pair.flows, RCU, changed under kcolo_pair.flow_lock
  * @tuple: as in packets of the guest
@@ -305,6 +319,7 @@ struct kcolo_client {
  * @nxt_begin: cmp.nxt at that begin
  * @p_begin: the primary's side of @cmp at that begin
  * @order: arrivals so far
+ * @seq_out: behind the last byte that the client was sent, if @out_ok
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
  * @edge_out: furthest right edge of a window that the client was sent
  * @s_edge: right edge of the secondary's window, if @s_edge_ok
@@ -313,6 +328,7 @@ struct kcolo_client {
  * @s_scale: the secondary's window scale
  * @out_ok: an ACK has left since the SYN
  * @s_edge_ok: the secondary has sent an ACK since its SYN
+ * @lossy: packets of the secondary were lost on their way here
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
  * @cmp_moved: monotonic ns, when bytes were last found equal
@@ -346,6 +362,7 @@ struct kcolo_flow {
 	u32 nxt_begin;
 	struct kcolo_stream p_begin;
 	u32 order;
+	u32 seq_out;
 	u32 ack_out;
 	u32 edge_out;
 	u32 s_edge;
@@ -354,6 +371,7 @@ struct kcolo_flow {
 	u8 s_scale;
 	bool out_ok;
 	bool s_edge_ok;
+	bool lossy;
 	u64 p_heard;
 	u64 s_heard;
 	u64 cmp_moved;
@@ -519,12 +537,12 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 				const struct kcolo_lowered *note,
 				kcolo_okfn_t *okfn);
 
-struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
+struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
+				 kcolo_okfn_t *okfn);
 
 /* resend.c */
-void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
-		      const struct sk_buff *like,
-		      const struct kcolo_client *client);
+void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
+		      const struct kcolo_ack *ack);
 
 /* secondary.c */
 void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,

@@ -13,13 +13,15 @@
  * ever. Its window ends where the secondary's does, but never moves left.
  *
  * And where the two cut their streams differently and the secondary's next segment
- * was lost, the secondary repeats what it said before, and the primary a packet of
- * which only the head is compared. The client acknowledges none of it, so the
- * secondary never comes to the lost bytes. So, when the secondary repeats what is
- * compared and the client has not acknowledged, that head leaves as a packet.
+ * was lost, the primary holds a long packet of which only the head is compared.
+ * The client hears none of it, so the secondary, which after a loss sends little
+ * until that is acknowledged, never comes to the rest. So, while the secondary
+ * recovers from a loss, compared bytes leave as packets of their own; and when it
+ * repeats some, these do.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/skbuff_ref.h>
 #include <linux/tcp.h>
 #include <linux/unaligned.h>
 #include <net/ip.h>
@@ -242,34 +244,71 @@ static struct sk_buff *copy_headers(struct sk_buff *from)
 	return NULL;
 }
 
+/* Take bytes out behind the headers; the linear part is the packet's own. */
+static bool cut_front(struct sk_buff *skb, u32 headers, u32 n)
+{
+	u32 linear = min(n, skb_headlen(skb) - headers);
+	struct skb_shared_info *info = skb_shinfo(skb);
+	u32 gone = 0;
+
+	if (n > linear && skb_has_frag_list(skb))
+		return false;
+	memmove(skb->data + headers, skb->data + headers + linear,
+		skb_headlen(skb) - headers - linear);
+	skb->tail -= linear;
+	skb->len -= n;
+	n -= linear;
+	skb->data_len -= n;
+	while (gone < info->nr_frags && n >= skb_frag_size(&info->frags[gone])) {
+		n -= skb_frag_size(&info->frags[gone]);
+		skb_frag_unref(skb, gone++);
+	}
+	info->nr_frags -= gone;
+	memmove(info->frags, info->frags + gone,
+		info->nr_frags * sizeof(info->frags[0]));
+	if (n) {
+		skb_frag_off_add(&info->frags[0], n);
+		skb_frag_size_sub(&info->frags[0], n);
+	}
+	return true;
+}
+
 /**
- * kcolo_lower_head() - make a packet of the compared head of a held one
+ * kcolo_lower_head() - make a packet of compared bytes of a held one
  * @flow: locked by the caller
+ * @from: the first byte that the client may lack
  * @okfn: where the packet is to go on
  *
  * Its ACK is lowered to the secondary's, if that is behind.
  *
- * Return: the packet, NULL if there is no such head, or without memory.
+ * Return: the packet, NULL if there are no such bytes, or without memory.
  */
-struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
+struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
+				 kcolo_okfn_t *okfn)
 {
 	const struct kcolo_stream *s = &flow->cmp.side[KCOLO_S];
 	struct kcolo_seg *seg = kcolo_cmp_straddler(&flow->cmp);
-	u32 len = seg ? flow->cmp.cmp - seg->seq : 0;
 	bool v6 = flow->tuple.v6;
 	struct kcolo_held *held;
 	struct sk_buff *skb;
 	struct tcphdr *th;
+	u32 skip, len;
 	bool gated;
 
 	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok || s->syn_new ||
 	    flow->cmp.side[KCOLO_P].syn_new)
 		return NULL;
+	from = seq_max(from, seg->seq);
+	if (!seq_before(from, flow->cmp.cmp))
+		return NULL;
+	skip = from - seg->seq;
+	len = flow->cmp.cmp - from;
 	held = kcolo_held_of(seg);
 	skb = copy_headers(held->skb);
 	if (!skb)
 		return NULL;
-	if (pskb_trim(skb, held->data + len))
+	if (pskb_trim(skb, held->data + skip + len) ||
+	    (skip && !cut_front(skb, held->data, skip)))
 		goto drop;
 	if (skb_is_gso(skb) && len <= skb_shinfo(skb)->gso_size)
 		skb_gso_reset(skb);
@@ -278,8 +317,12 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 			DIV_ROUND_UP(len, skb_shinfo(skb)->gso_size);
 	fix_ip(skb, v6);
 	th = (struct tcphdr *)(skb->data + held->l4);
+	th->seq = htonl(from);
 	th->fin = 0;
 	th->psh = 0;
+	/* Its pointer counts from the sequence number. */
+	if (skip)
+		th->urg = 0;
 	gated = !kcolo_cmp_gate(&flow->cmp, seg);
 	if (gated) {
 		th->ack_seq = htonl(s->ack);
@@ -288,6 +331,7 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 	mend_options(flow, th, held->data - held->l4, gated);
 	if (!late_checksum(skb, held->l4, v6))
 		goto drop;
+	flow->seq_out = seq_max(flow->seq_out, flow->cmp.cmp);
 	kcolo_count(flow->pair, HEADS_LEFT);
 	*okfn = held->okfn;
 	return skb;

@@ -41,6 +41,8 @@ static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	/* The window of a SYN is not scaled. */
 	edge = seg->ack + ((u32)win << (seg->flags & KCOLO_TCP_SYN ?
 					0 : flow->p_scale));
+	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
+				       seg->end;
 	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
 				       seg->ack;
 	flow->edge_out = flow->out_ok ? seq_max(flow->edge_out, edge) : edge;
@@ -419,6 +421,7 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
 	flow->s_scale = flow->p_scale;
 	flow->s_edge_ok = false;
+	flow->lossy = false;
 
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
@@ -533,6 +536,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		drop_early(flow, kcolo_tag(phase.epoch));
 		flow->p_scale = wscale(pkt, skb);
 		flow->out_ok = false;
+		flow->lossy = false;
 	}
 	if (adopt_unknown(flow, &seg))
 		take_early(flow, kcolo_tag(phase.epoch));
@@ -652,6 +656,67 @@ static bool client_has(const struct kcolo_flow *flow,
 	return !seq_after(end, flow->client.ack);
 }
 
+static bool repeats(const struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
+	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
+}
+
+/*
+ * R15: bytes of S were lost on their way here, and the client has acknowledged all
+ * that came before them. Earlier, an ACK would make S repeat those, too.
+ */
+static void tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	u32 max = ARRAY_SIZE(ack->edges) / 2;
+
+	if (!flow->client.ok || flow->client.ack != c->cmp ||
+	    c->state != KCOLO_CMP_RUN)
+		return;
+	/* Three is what fits behind a timestamp. */
+	ack->islands = kcolo_cmp_islands(c, ack->edges,
+					 flow->client.has_ts ? max - 1 : max);
+	if (ack->islands)
+		ack->client = flow->client;
+}
+
+/* Does this packet show that S has lost something on its way here? */
+static bool shows_loss(const struct kcolo_flow *flow, const struct kcolo_seg *seg,
+		       bool again)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	u32 hole[2];
+
+	return again || (c->state == KCOLO_CMP_RUN &&
+			 seq_after(seg->seq, c->cmp) &&
+			 kcolo_cmp_islands(c, hole, 1));
+}
+
+/*
+ * R1: where the streams are cut differently and S sends little at a time, since it
+ * has lost something, compared bytes do not wait for the rest of their packet if
+ * the client has nothing else to acknowledge: S may wait for that, too.
+ */
+static struct sk_buff *make_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
+{
+	if (!flow->lossy || !flow->out_ok || !flow->client.ok ||
+	    flow->cmp.state != KCOLO_CMP_RUN ||
+	    flow->client.ack != flow->seq_out)
+		return NULL;
+	return kcolo_lower_head(flow, flow->seq_out, okfn);
+}
+
+/* R1: what S repeats, the client lacks. */
+static struct sk_buff *repeat_head(struct kcolo_flow *flow,
+				   const struct kcolo_seg *seg,
+				   kcolo_okfn_t *okfn)
+{
+	u32 from = flow->client.ok ? flow->client.ack : seg->seq;
+
+	return kcolo_lower_head(flow, from, okfn);
+}
+
 static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
 {
 	u32 edge = pkt->ack + ((u32)pkt->win << flow->s_scale);
@@ -738,12 +803,6 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	return true;
 }
 
-static bool repeats(const struct kcolo_flow *flow, const struct kcolo_seg *seg)
-{
-	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
-	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
-}
-
 /* C4: only during a checkpoint may another epoch be the next one. */
 static bool tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase, u8 tag)
 {
@@ -769,15 +828,15 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 {
 	bool make = starts_flow(pkt) || READ_ONCE(pair->adopting);
 	struct kcolo_lowered note = {};
-	struct kcolo_client client = {};
+	struct kcolo_ack ack = {};
 	struct sk_buff *made = NULL;
 	struct kcolo_phase phase;
 	struct kcolo_flow *flow;
 	struct kcolo_seg seg;
 	kcolo_okfn_t okfn;
-	bool kept, running;
+	bool kept, running, again;
 
-again:
+retry:
 	flow = make ? kcolo_flow_get(pair, &pkt->tuple) :
 		      kcolo_flow_find(pair, &pkt->tuple);
 	if (!flow) {
@@ -788,7 +847,7 @@ again:
 	spin_lock(&flow->lock);
 	if (unlikely(flow->dead)) {
 		spin_unlock(&flow->lock);
-		goto again;
+		goto retry;
 	}
 	phase = kcolo_phase(pair);	/* under the lock it can only have moved on */
 	kcolo_primary_sync(flow, phase);
@@ -799,25 +858,31 @@ again:
 	}
 	fill_seg(&seg, pkt);
 	running = phase.state == KCOLO_STATE_RUNNING;
+	ack.like = *eth_hdr(skb);
 	if (running && client_has(flow, &seg))
-		client = flow->client;
+		ack.client = flow->client;
 	if (running && !list_empty(&flow->held))
 		kcolo_lower_note(&note, pkt, skb);
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
 	if (running) {
 		advance(flow);
-		if (note.ok && list_empty(&flow->outbox) && !flow->releasing &&
-		    !READ_ONCE(pair->flushing))
+		again = !kept && repeats(flow, &seg);
+		if (!flow->lossy && shows_loss(flow, &seg, again))
+			flow->lossy = true;
+		if (!ack.client.ok)
+			made = again ? repeat_head(flow, &seg, &okfn) :
+				       make_head(flow, &okfn);
+		if (!made && note.ok && list_empty(&flow->outbox) &&
+		    !flow->releasing && !READ_ONCE(pair->flushing))
 			made = kcolo_lower_ack(flow, &note, &okfn);
-		/* S repeats what it said before: the client should have that. */
-		if (!made && !kept && !client.ok && repeats(flow, &seg))
-			made = kcolo_lower_head(flow, &okfn);
+		if (flow->lossy && !ack.client.ok && seg.seq != seg.end)
+			tell_hole(flow, &ack);
 	}
 	unlock_flow(flow);
 	if (made)
 		okfn(pair->net, NULL, made);
-	if (client.ok && !kept)
-		kcolo_resend_ack(pair, pkt, skb, &client);
+	if (ack.client.ok)
+		kcolo_resend_ack(pair, &pkt->tuple, &ack);
 	if (!kept)
 		consume_skb(skb);
 }
@@ -897,9 +962,13 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
  */
 void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 {
+	struct kcolo_ack ack = {};
+	struct sk_buff *made = NULL;
 	struct kcolo_tuple tuple;
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
+	kcolo_okfn_t okfn;
+	u32 acked;
 
 	if (!atomic_read(&pair->flow_n) ||
 	    kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
@@ -910,11 +979,24 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 		return;
 	spin_lock(&flow->lock);
 	flow->used = jiffies;
+	acked = flow->client.ack;
 	note_client(flow, &pkt, skb);
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
 	    kcolo_state(pair) == KCOLO_STATE_RUNNING)
 		advance(flow);
+	if (flow->lossy && flow->client.ack != acked &&
+	    kcolo_state(pair) == KCOLO_STATE_RUNNING) {
+		made = make_head(flow, &okfn);
+		tell_hole(flow, &ack);
+	}
 	unlock_flow(flow);
+	if (made)
+		okfn(pair->net, NULL, made);
+	if (ack.client.ok) {
+		ether_addr_copy(ack.like.h_source, eth_hdr(skb)->h_dest);
+		ether_addr_copy(ack.like.h_dest, eth_hdr(skb)->h_source);
+		kcolo_resend_ack(pair, &tuple, &ack);
+	}
 }
 
 /* Packets go on coming while the scan is under way, since @now. */

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Repeats the client's ACK to the secondary when the mirror has lost it (R15). */
+/*
+ * ACKs to the secondary in the client's name (R15): the client's newest one, when
+ * the mirror has lost it; the same with SACK blocks of what the secondary has said
+ * since, when packets of its own are lost on their way to the primary. Their bytes
+ * never reach the client, so nobody else could tell the secondary: it would repeat
+ * each after a timeout of its own. A SACKed byte is not freed by the
+ * secondary, so a failover loses nothing.
+ */
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -40,13 +47,37 @@ static void put_ip(struct sk_buff *skb, const struct kcolo_tuple *t, u32 tcp_len
 	}
 }
 
-static void put_tcp(struct sk_buff *skb, const struct kcolo_tuple *t,
-		    const struct kcolo_client *client, u32 tcp_len)
+static u32 put_options(u8 *to, const struct kcolo_ack *ack)
 {
-	struct tcphdr *th = skb_put_zero(skb, tcp_len);
-	__be32 *ts = (__be32 *)(th + 1);
+	u32 n = 0, i;
+
+	if (ack->client.has_ts) {
+		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, to);
+		memcpy(to + 4, &ack->client.tsval, 4);
+		memcpy(to + 8, &ack->client.tsecr, 4);
+		n = TCPOLEN_TSTAMP_ALIGNED;
+	}
+	if (!ack->islands)
+		return n;
+	put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+			   TCPOPT_SACK << 8 |
+			   (TCPOLEN_SACK_BASE +
+			    ack->islands * TCPOLEN_SACK_PERBLOCK), to + n);
+	n += TCPOLEN_SACK_BASE_ALIGNED;
+	for (i = 0; i < 2 * ack->islands; i++, n += 4)
+		put_unaligned_be32(ack->edges[i], to + n);
+	return n;
+}
+
+static void put_tcp(struct sk_buff *skb, const struct kcolo_tuple *t,
+		    const struct kcolo_client *client, const u8 *options,
+		    u32 tcp_len)
+{
+	struct tcphdr *th = skb_put_zero(skb, sizeof(*th));
 	__wsum sum;
 
+	skb_put_data(skb, options, tcp_len - sizeof(*th));
 	th->source = t->dport;
 	th->dest = t->sport;
 	th->seq = htonl(client->seq);
@@ -54,12 +85,6 @@ static void put_tcp(struct sk_buff *skb, const struct kcolo_tuple *t,
 	th->doff = tcp_len / 4;
 	th->ack = 1;
 	th->window = htons(client->win);
-	if (client->has_ts) {
-		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
-				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, ts);
-		ts[1] = client->tsval;
-		ts[2] = client->tsecr;
-	}
 	sum = csum_partial(th, tcp_len, 0);
 	if (t->v6)
 		th->check = csum_ipv6_magic((struct in6_addr *)&t->dst,
@@ -71,22 +96,19 @@ static void put_tcp(struct sk_buff *skb, const struct kcolo_tuple *t,
 }
 
 /**
- * kcolo_resend_ack() - send the secondary the client's newest ACK
+ * kcolo_resend_ack() - send the secondary an ACK of the client
  * @pair: a primary pair
- * @pkt: the secondary's packet, parsed
- * @like: that packet, for its Ethernet addresses
- * @client: what the client has said, in the primary's sequence space
+ * @tuple: of the flow, as the secondary's packets have it
+ * @ack: what to say, in the primary's sequence space
  *
  * Takes the way of a mirrored frame, so the secondary host translates it.
  * Context: RCU, bottom halves off, no lock of ours.
  */
-void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
-		      const struct sk_buff *like,
-		      const struct kcolo_client *client)
+void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
+		      const struct kcolo_ack *ack)
 {
-	u32 tcp_len = sizeof(struct tcphdr) +
-		      (client->has_ts ? TCPOLEN_TSTAMP_ALIGNED : 0);
-	const struct ethhdr *from = eth_hdr(like);
+	u8 options[MAX_TCP_OPTION_SPACE];
+	u32 tcp_len = sizeof(struct tcphdr) + put_options(options, ack);
 	struct net_device *dev;
 	struct sk_buff *skb;
 	struct ethhdr *eth;
@@ -102,16 +124,19 @@ void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	}
 	skb_reserve(skb, LL_MAX_HEADER);
 	skb_reset_network_header(skb);
-	put_ip(skb, &pkt->tuple, tcp_len);
+	put_ip(skb, tuple, tcp_len);
 	skb_set_transport_header(skb, skb->len);
-	put_tcp(skb, &pkt->tuple, client, tcp_len);
+	put_tcp(skb, tuple, &ack->client, options, tcp_len);
 	eth = skb_push(skb, ETH_HLEN);
 	skb_reset_mac_header(skb);
-	ether_addr_copy(eth->h_dest, from->h_source);
-	ether_addr_copy(eth->h_source, from->h_dest);
-	eth->h_proto = pkt->tuple.v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
+	ether_addr_copy(eth->h_dest, ack->like.h_source);
+	ether_addr_copy(eth->h_source, ack->like.h_dest);
+	eth->h_proto = tuple->v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
 	skb->protocol = eth->h_proto;
 	skb->dev = dev;
-	kcolo_count(pair, ACKS_RESENT);
+	if (ack->islands)
+		kcolo_count(pair, SACKS_MADE);
+	else
+		kcolo_count(pair, ACKS_RESENT);
 	dev_queue_xmit(skb);
 }

@@ -701,6 +701,20 @@ class PrimaryConn(Conn):
         self.f.expect_order('lan', *frames, within=within)
         self.c_ack = max([self.c_ack] + [f.end for f in frames if f.end is not None])
 
+    def bare_ack(self, ack, **kw):
+        """What kcolo sends SVM in the client's name."""
+        def good(p):
+            return (p.seq is not None and p.flags == 16 and not p.data and p.sport == self.cport and
+                    p.dport == self.gport and p.seq == (self.cisn + 1 + self.c_nxt) & packet.M32 and
+                    p.ack == self.stream_seq(ack) and p.raw[:12] == packet.GUEST_MAC + packet.CLIENT_MAC and
+                    all(getattr(p, k) == v for k, v in kw.items()))
+        self.f.expect('ps', good)
+
+    def sack(self, ack, *ranges, opts=b'', **kw):
+        """Such an ACK, of what came behind lost packets of SVM."""
+        blocks = [(self.stream_seq(a), self.stream_seq(b)) for a, b in ranges]
+        self.bare_ack(ack, opts=opts + packet.options(1, 1, packet.sack(*blocks)), **kw)
+
     def both(self, flags='A', data=b'', **kw):
         """Both guests say the same, the primary first; it leaves."""
         p = self.pvm(flags, data, **kw)

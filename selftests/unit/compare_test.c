@@ -705,6 +705,38 @@ TEST(r1_straddler_begins_before_cmp_and_ends_behind_it)
 	EXPECT_EQ(&wide, kcolo_cmp_straddler(&c));
 }
 
+TEST(r15_islands_are_what_the_secondary_said_behind_a_hole)
+{
+	struct kcolo_seg first, over, next, far, end, at;
+	struct kcolo_cmp c = {};
+	u32 edges[6];
+
+	kcolo_cmp_adopt(&c, (u32)-20, true);
+	EXPECT_EQ(0, kcolo_cmp_islands(&c, edges, 3));
+	seg(&first, ACK, (u32)-10, 20, 1);
+	seg(&over, ACK, (u32)-5, 5, 1);
+	seg(&next, ACK, 10, 10, 1);
+	seg(&far, ACK, 30, 10, 1);
+	seg(&end, ACK, 50, 10, 1);
+	kcolo_cmp_queue(&c, KCOLO_S, &first);
+	kcolo_cmp_queue(&c, KCOLO_S, &over);
+	kcolo_cmp_queue(&c, KCOLO_S, &next);
+	kcolo_cmp_queue(&c, KCOLO_S, &far);
+	kcolo_cmp_queue(&c, KCOLO_S, &end);
+	EXPECT_EQ(3, kcolo_cmp_islands(&c, edges, 3));
+	EXPECT_EQ((u32)-10, edges[0]);
+	EXPECT_EQ(20, edges[1]);
+	EXPECT_EQ(30, edges[2]);
+	EXPECT_EQ(40, edges[3]);
+	EXPECT_EQ(50, edges[4]);
+	EXPECT_EQ(60, edges[5]);
+	EXPECT_EQ(2, kcolo_cmp_islands(&c, edges, 2));
+	EXPECT_EQ(40, edges[3]);
+	seg(&at, ACK, (u32)-25, 10, 1);
+	kcolo_cmp_queue(&c, KCOLO_S, &at);
+	EXPECT_EQ(0, kcolo_cmp_islands(&c, edges, 3));
+}
+
 static u32 all_equal(const struct kcolo_seg *p, u32 p_off,
 		     const struct kcolo_seg *s, u32 s_off, u32 len)
 {

@@ -179,6 +179,7 @@ static const char *const stats_attrs[] = {
 	"checkpoints",
 	"aborts",
 	"acks-resent",
+	"sacks-made",
 	"acks-lowered",
 	"heads-left",
 	"flows-opened",
@@ -206,5 +207,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 56,
+_Static_assert(KCOLO_A_STATS_MAX == 57,
 	       "run spec-names.py: the spec has changed");
