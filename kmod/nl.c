@@ -460,8 +460,10 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 	hdr = flow_hdr(d, &info->tuple, info->state);
 	if (!hdr)
 		return -EMSGSIZE;
-	if (info->offset_ok &&
-	    nla_put_u32(d->skb, KCOLO_A_OFFSET, info->offset)) {
+	if ((info->offset_ok &&
+	     nla_put_u32(d->skb, KCOLO_A_OFFSET, info->offset)) ||
+	    (info->tsoffset_ok &&
+	     nla_put_s32(d->skb, KCOLO_A_TSOFFSET, info->tsoffset))) {
 		genlmsg_cancel(d->skb, hdr);
 		return -EMSGSIZE;
 	}

@@ -5,6 +5,8 @@
 #define IP4_MIN		20
 #define IP6_MIN		40
 #define TCP_MIN		20
+#define TCP_SEQ		4	/* offsets in its header */
+#define TCP_ACK		8
 #define PROTO_TCP	6
 #define EXT_HOPOPTS	0
 #define EXT_ROUTING	43
@@ -197,6 +199,40 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 		}
 		off += len;
 	}
+}
+
+/**
+ * kcolo_shift_changes() - where a TCP header has to be changed, and how
+ * @shift: what is to be added
+ * @th: the TCP header, readable as far as @hlen
+ * @hlen: its length with options; less if it is cut off, but at least 8
+ * @change: result, places that do not overlap and end before @hlen
+ *
+ * The first SACK block may be a D-SACK (RFC 2883); its edges are like the others'.
+ *
+ * Return: number of changes.
+ */
+u32 kcolo_shift_changes(const struct kcolo_shift *shift, const u8 *th, u32 hlen,
+			struct kcolo_change change[KCOLO_CHANGES])
+{
+	struct kcolo_tcp_opts opts = {};
+	u32 n = 0, i, j;
+
+	if (shift->seq)
+		change[n++] = (struct kcolo_change){ shift->seq, TCP_SEQ };
+	if (shift->ack && hlen >= TCP_ACK + 4)
+		change[n++] = (struct kcolo_change){ shift->ack, TCP_ACK };
+	if (hlen > TCP_MIN)
+		kcolo_tcp_opts(&opts, th, hlen);
+	for (i = 0; shift->ack && i < opts.sacks; i++)
+		for (j = 0; j < 2U * opts.sack_blocks[i]; j++)
+			change[n++] = (struct kcolo_change){
+				shift->ack, opts.sack[i] + 4 * j };
+	if (shift->tsval && opts.ts)
+		change[n++] = (struct kcolo_change){ shift->tsval, opts.ts };
+	if (shift->tsecr && opts.ts)
+		change[n++] = (struct kcolo_change){ shift->tsecr, opts.ts + 4 };
+	return n;
 }
 
 /**

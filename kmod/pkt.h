@@ -97,6 +97,34 @@ struct kcolo_tcp_opts {
 	u8 wscale;
 };
 
+/**
+ * struct kcolo_shift - what is added to the numbers of a TCP header (W1, W5)
+ * @seq: to the sequence number
+ * @ack: to the acknowledgment number and every SACK edge
+ * @tsval: to TSval
+ * @tsecr: to TSecr
+ */
+struct kcolo_shift {
+	u32 seq;
+	u32 ack;
+	u32 tsval;
+	u32 tsecr;
+};
+
+#define KCOLO_CHANGES 10	/* seq, ack, and eight in 40 bytes of options */
+
+/**
+ * struct kcolo_change - one number of a TCP header
+ * @add: what is added to it
+ * @off: its place, from the header's start
+ */
+struct kcolo_change {
+	u32 add;
+	u8 off;
+};
+
+u32 kcolo_shift_changes(const struct kcolo_shift *shift, const u8 *th, u32 hlen,
+			struct kcolo_change change[KCOLO_CHANGES]);
 enum kcolo_pkt_verdict kcolo_pkt_parse(struct kcolo_pkt *pkt, const u8 *ip,
 				       u32 avail, u32 len, bool v6);
 void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen);

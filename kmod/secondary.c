@@ -4,101 +4,54 @@
  * translating between its sequence space and the primary's (W1-W7, C4, C6).
  *
  *	offset = secondary_isn - primary_isn
- *	towards the guest:	ack += offset
- *	from the guest:		seq -= offset
+ *	tsoff = secondary's clock - primary's clock
+ *	towards the guest:	ack += offset, TSecr += tsoff
+ *	from the guest:		seq -= offset, TSval -= tsoff
  *
- * The state of a connection lives in its conntrack, in the sequence adjustment
- * extension, and dies with it. IPS_SEQ_ADJUST stays clear, so the core does not
- * rewrite anything; its window tracker reads the offset all the same. With
- * `out` the guest's direction and `in` the client's, the extension holds
- *
- *	out.offset_before, out.offset_after	-offset
- *	out.correction_pos			mark, state, epoch
- *	in.offset_before, in.offset_after	0, nothing is added to client data
- *	in.correction_pos			secondary_isn
- *
- * and is read and written under ct->lock.
+ * The state of a connection lives in its conntrack (conn.c).
  */
 #include <linux/tcp.h>
+#include <linux/unaligned.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
-#include <net/netfilter/nf_conntrack_seqadj.h>
 #include <net/netfilter/nf_conntrack_zones.h>
 
-#include "kcolo.h"
+#include "conn.h"
 #include "secondary.h"
 #include "translate.h"
 
-#define MARK		0xc7000000	/* tells our extension from another's */
-#define MARK_MASK	0xff000000
-#define STATE_SHIFT	20
-#define STATE_MASK	0x00f00000
-#define EPOCH_MASK	0x000fffff
 #define COUNT_PERIOD	(10 * HZ)	/* between two walks through conntrack */
 #define OLD_SEQ		0xffff		/* how old a client's segment may be */
 
 /**
- * enum learn_state - what is known of the offset (W4)
- * @ST_NEW: nothing
- * @ST_SYN: the secondary's ISN
- * @ST_LEARNT: the offset, learnt anew from each ACK in the window
- * @ST_FIXED: the guest has sent a byte after its SYN, the offset stays
+ * struct stamps - the timestamps of a segment
+ * @val: TSval
+ * @ecr: TSecr; means nothing without ACK
+ * @ok: the segment has the option
  */
-enum learn_state { ST_NEW, ST_SYN, ST_LEARNT, ST_FIXED };
-
-/**
- * struct conn - a connection, while its conntrack is locked
- * @ct: its conntrack
- * @out: extension, the guest's direction
- * @in: extension, the client's direction
- * @in_dir: the client's direction
- * @state: enum learn_state
- */
-struct conn {
-	struct nf_conn *ct;
-	struct nf_ct_seqadj *out;
-	struct nf_ct_seqadj *in;
-	enum ip_conntrack_dir in_dir;
-	enum learn_state state;
+struct stamps {
+	u32 val;
+	u32 ecr;
+	bool ok;
 };
 
-static u32 pack(enum learn_state state, u32 epoch)
+static struct stamps stamps_of(const struct kcolo_pkt *pkt,
+			       const struct sk_buff *skb)
 {
-	return MARK | state << STATE_SHIFT | (epoch & EPOCH_MASK);
-}
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+	struct stamps ts = {};
 
-static enum learn_state state_of(const struct nf_ct_seqadj *out)
-{
-	return (out->correction_pos & STATE_MASK) >> STATE_SHIFT;
-}
-
-static bool is_ours(const struct nf_ct_seqadj *out)
-{
-	return (out->correction_pos & MARK_MASK) == MARK;
-}
-
-static u32 offset_of(const struct nf_ct_seqadj *out)
-{
-	return -(u32)out->offset_before;
-}
-
-static void set_offset(struct conn *conn, u32 offset)
-{
-	conn->out->offset_before = -offset;
-	conn->out->offset_after = -offset;
-}
-
-/* Our extension of a conntrack, NULL if it has none or another module uses it. */
-static struct nf_conn_seqadj *our_ext(const struct nf_conn *ct,
-				      enum ip_conntrack_dir out_dir)
-{
-	struct nf_conn_seqadj *adj = nfct_seqadj(ct);
-
-	if (!adj || test_bit(IPS_SEQ_ADJUST_BIT, &ct->status) ||
-	    !is_ours(&adj->seq[out_dir]))
-		return NULL;
-	return adj;
+	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
+		return ts;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	if (!opts.ts)
+		return ts;
+	ts.ok = true;
+	ts.val = get_unaligned_be32(th + opts.ts);
+	ts.ecr = get_unaligned_be32(th + opts.ts + 4);
+	return ts;
 }
 
 /**
@@ -117,8 +70,8 @@ void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
-	struct nf_conn_seqadj *adj;
 	struct kcolo_pkt pkt;
+	int room;
 
 	if (!ct || ctinfo != IP_CT_NEW || nf_ct_is_confirmed(ct) ||
 	    nf_ct_is_template(ct) || nf_ct_protonum(ct) != IPPROTO_TCP)
@@ -126,170 +79,196 @@ void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
 	if (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6) !=
 	    KCOLO_PKT_TCP || !(pkt.flags & KCOLO_TCP_SYN))
 		return;
-	if (nfct_seqadj(ct) || refcount_read(&ct->ct_general.use) != 1) {
+	room = kcolo_conn_attach(ct, from_vm, kcolo_phase(pair).epoch);
+	if (room == -EBUSY) {
 		kcolo_count(pair, FOREIGN);
 		return;
 	}
-	adj = nfct_seqadj_ext_add(ct);
-	if (!adj) {
+	if (room < 0) {
 		kcolo_count(pair, NOMEM);
 		return;
 	}
-	adj->seq[from_vm ? IP_CT_DIR_ORIGINAL : IP_CT_DIR_REPLY].correction_pos =
-		pack(ST_NEW, kcolo_phase(pair).epoch);
+	if (!room && stamps_of(&pkt, skb).ok)
+		kcolo_count(pair, TIMESTAMPS_UNTRANSLATED);
 	nf_ct_set_tcp_be_liberal(ct);
 }
 
-/* C2: with the commit the guest holds the primary's connection, offset 0. */
-static void reset(struct kcolo_pair *pair, struct conn *conn)
+/* C2: with the commit the guest holds the primary's connection, offsets 0. */
+static void reset(struct kcolo_pair *pair, struct kcolo_conn *conn, u32 epoch)
 {
-	if (conn->state >= ST_LEARNT)
+	if (conn->state >= KCOLO_CONN_LEARNT)
 		kcolo_count(pair, RESET);
-	conn->state = ST_FIXED;
-	set_offset(conn, 0);
+	conn->epoch = epoch & KCOLO_CONN_EPOCH;
+	conn->state = KCOLO_CONN_FIXED;
+	conn->flags = KCOLO_CONN_TS_LEARNT;
+	conn->offset = 0;
+	conn->ts = (struct kcolo_ts){};
 	conn->ct->proto.tcp.seen[0].td_maxwin = 0;
 	conn->ct->proto.tcp.seen[1].td_maxwin = 0;
 }
 
-/* From the guest: its SYN or SYN-ACK names its ISN, a later byte ends learning. */
-static void hear_vm(struct conn *conn, const struct kcolo_pkt *pkt)
+static void hear_vm_clock(struct kcolo_conn *conn, u32 tsval)
 {
-	u32 isn = conn->in->correction_pos;
-
-	if (pkt->flags & KCOLO_TCP_SYN) {
-		/* W4: only another ISN starts afresh, whoever asked for it. */
-		if (conn->state != ST_NEW && isn == pkt->seq)
-			return;
-		conn->in->correction_pos = pkt->seq;
-		conn->state = ST_SYN;
-		set_offset(conn, 0);
-	} else if (conn->state == ST_LEARNT && pkt->seq_end != pkt->seq &&
-		   seq_after(pkt->seq_end, isn + 1)) {
-		conn->state = ST_FIXED;
+	if (!conn->ts_room)
+		return;
+	if (conn->flags & KCOLO_CONN_TS_HEARD) {
+		kcolo_ts_hear_vm(&conn->ts, tsval);
+		return;
 	}
+	/* W5: off where the handshake did not have timestamps. */
+	if (conn->state != KCOLO_CONN_SYN && !(conn->flags & KCOLO_CONN_TS_LEARNT))
+		return;
+	conn->ts.newest = tsval;
+	conn->flags |= KCOLO_CONN_TS_HEARD;
+}
+
+/* From the guest: its SYN or SYN-ACK names its ISN, a later byte ends learning. */
+static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
+		    const struct stamps *ts, bool failed_over)
+{
+	/* W4: only another ISN starts afresh, whoever asked for it. */
+	if (pkt->flags & KCOLO_TCP_SYN &&
+	    (conn->state == KCOLO_CONN_NEW || conn->isn != pkt->seq)) {
+		conn->isn = pkt->seq;
+		conn->state = KCOLO_CONN_SYN;
+		conn->flags = 0;
+		conn->offset = 0;
+		conn->ts = (struct kcolo_ts){};
+	} else if (conn->state == KCOLO_CONN_LEARNT &&
+		   pkt->seq_end != pkt->seq &&
+		   seq_after(pkt->seq_end, conn->isn + 1)) {
+		conn->state = KCOLO_CONN_FIXED;
+	}
+	if (ts->ok)
+		hear_vm_clock(conn, ts->val);
+	if (!failed_over || conn->flags & KCOLO_CONN_TOOK_OVER)
+		return;
+	conn->flags |= KCOLO_CONN_TOOK_OVER;
+	/* A handshake that is not complete yet will name the right offset. */
+	if (kcolo_conn_ts_ok(conn))
+		kcolo_ts_take_over(&conn->ts);
 }
 
 /* Is a client's segment in the guest's window, as far as conntrack knows? */
-static bool in_window(const struct conn *conn, u32 seq)
+static bool in_window(const struct kcolo_conn *conn, u32 seq)
 {
 	const struct ip_ct_tcp_state *client =
-		&conn->ct->proto.tcp.seen[conn->in_dir];
+		&conn->ct->proto.tcp.seen[conn->in];
 
 	return !seq_before(seq, client->td_end - OLD_SEQ) &&
 	       !seq_after(seq, client->td_maxend + 1);
 }
 
-/* Towards the guest: an ACK, or a server's SYN-ACK, names the primary's ISN. */
-static void hear_client(struct kcolo_pair *pair, struct conn *conn,
-			const struct kcolo_pkt *pkt)
+static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn, u32 offset,
+		  const struct stamps *ts)
 {
-	bool syn = pkt->flags & KCOLO_TCP_SYN;
-	u32 offset;
+	conn->state = KCOLO_CONN_LEARNT;
+	conn->offset = offset;
+	kcolo_count(pair, LEARNT);
+	if (ts->ok && conn->flags & KCOLO_CONN_TS_HEARD) {
+		kcolo_ts_learn(&conn->ts, ts->ecr);
+		conn->flags |= KCOLO_CONN_TS_LEARNT;
+	}
+}
 
-	if (conn->state != ST_SYN && conn->state != ST_LEARNT)
-		return;
+/* Towards the guest: an ACK, or a server's SYN-ACK, names the primary's ISN. */
+static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
+			const struct kcolo_pkt *pkt, const struct stamps *ts)
+{
+	u32 offset = conn->isn - (pkt->ack - 1);
+
 	if (!(pkt->flags & KCOLO_TCP_ACK) || pkt->flags & KCOLO_TCP_RST)
 		return;
-	if (!syn && !in_window(conn, pkt->seq))
+	if (!(pkt->flags & KCOLO_TCP_SYN) && !in_window(conn, pkt->seq))
 		return;
-	offset = conn->in->correction_pos - (pkt->ack - 1);
-	if (conn->state == ST_LEARNT && offset == offset_of(conn->out))
-		return;
-	conn->state = ST_LEARNT;
-	set_offset(conn, offset);
-	kcolo_count(pair, LEARNT);
-	if (offset)
-		kcolo_secondary_pin(pair);
+	if (conn->state == KCOLO_CONN_SYN ||
+	    (conn->state == KCOLO_CONN_LEARNT && offset != conn->offset))
+		learn(pair, conn, offset, ts);
+	else if (ts->ok && kcolo_conn_ts_ok(conn))
+		kcolo_ts_hear_client(&conn->ts, ts->ecr);
 }
 
-/*
- * The conntrack of a segment. One that conntrack calls invalid (a reset for an old
- * segment, odd flags) came without: it is looked up, W2 wants it translated.
- */
-static struct nf_conn *get_conntrack(struct kcolo_pair *pair,
-				     struct sk_buff *skb, bool v6,
-				     enum ip_conntrack_dir *dir)
+/* What is to be added to the numbers of a segment. */
+static void find_shift(const struct kcolo_conn *conn,
+		       const struct kcolo_pkt *pkt, const struct stamps *ts,
+		       bool from_vm, struct kcolo_shift *shift)
 {
-	struct nf_conntrack_tuple_hash *h;
-	struct nf_conntrack_tuple tuple;
-	enum ip_conntrack_info ctinfo;
-	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	bool stamped = ts->ok && kcolo_conn_ts_ok(conn);
 
-	/* Another pair's guest may have sent it, in that pair's zone. */
-	if (ct && !nf_ct_is_template(ct) && nf_ct_zone(ct)->id == pair->zone) {
-		*dir = CTINFO2DIR(ctinfo);
-		nf_conntrack_get(&ct->ct_general);
-		return ct;
+	if (conn->state < KCOLO_CONN_LEARNT)
+		return;
+	if (from_vm) {
+		shift->seq = -conn->offset;
+		if (stamped)
+			shift->tsval = kcolo_ts_to_client(&conn->ts, ts->val) -
+				       ts->val;
+		return;
 	}
-	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb),
-			       v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, pair->net,
-			       &tuple))
-		return NULL;
-	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
-	if (!h)
-		return NULL;
-	*dir = NF_CT_DIRECTION(h);
-	return nf_ct_tuplehash_to_ctrack(h);
+	if (!(pkt->flags & KCOLO_TCP_ACK))
+		return;
+	shift->ack = conn->offset;
+	if (stamped)
+		shift->tsecr = kcolo_ts_to_vm(&conn->ts, ts->ecr) - ts->ecr;
 }
 
-/*
- * Takes a segment into account and says by how much it is to be translated.
- * Returns false if there is nothing to translate.
- */
-static bool find_offset(struct kcolo_pair *pair, struct sk_buff *skb,
-			const struct kcolo_pkt *pkt, bool from_vm, u32 *offset)
+/* The locked part of follow(). */
+static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
+		 const struct kcolo_pkt *pkt, const struct stamps *ts,
+		 bool from_vm, struct kcolo_shift *shift)
 {
-	u32 epoch = kcolo_phase(pair).epoch;
-	enum ip_conntrack_dir dir;
-	struct nf_conn_seqadj *adj;
-	struct conn conn;
+	struct kcolo_phase phase = kcolo_phase(pair);
 
-	conn.ct = get_conntrack(pair, skb, pkt->tuple.v6, &dir);
-	if (!conn.ct)
-		goto untracked;
-	conn.in_dir = from_vm ? !dir : dir;
-	adj = our_ext(conn.ct, !conn.in_dir);
-	if (!adj)
-		goto put;
-	conn.out = &adj->seq[!conn.in_dir];
-	conn.in = &adj->seq[conn.in_dir];
-
-	spin_lock_bh(&conn.ct->lock);
-	conn.state = state_of(conn.out);
-	if ((conn.out->correction_pos ^ epoch) & EPOCH_MASK)
-		reset(pair, &conn);
+	if (conn->epoch != (phase.epoch & KCOLO_CONN_EPOCH))
+		reset(pair, conn, phase.epoch);
 	if (from_vm)
-		hear_vm(&conn, pkt);
+		hear_vm(conn, pkt, ts, phase.state == KCOLO_STATE_FAILOVER);
 	else
-		hear_client(pair, &conn, pkt);
-	conn.out->correction_pos = pack(conn.state, epoch);
-	*offset = offset_of(conn.out);
-	spin_unlock_bh(&conn.ct->lock);
-	nf_ct_put(conn.ct);
-	return conn.state >= ST_LEARNT && *offset;
+		hear_client(pair, conn, pkt, ts);
+	/* The guard makes it so where the offset is 0. */
+	if (kcolo_conn_translated(conn))
+		kcolo_secondary_pin(pair);
+	find_shift(conn, pkt, ts, from_vm, shift);
+}
 
-put:
-	nf_ct_put(conn.ct);
-untracked:
-	kcolo_count(pair, UNTRACKED);
-	return false;
+/* Takes a segment into account and says how it is to be translated. */
+static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
+		   const struct kcolo_pkt *pkt, bool from_vm,
+		   struct kcolo_shift *shift)
+{
+	struct stamps ts = stamps_of(pkt, skb);
+	enum ip_conntrack_dir dir;
+	struct kcolo_conn conn;
+	struct nf_conn *ct;
+	bool ok = false;
+
+	ct = kcolo_conn_find(pair, skb, pkt->tuple.v6, &dir);
+	if (ct) {
+		spin_lock_bh(&ct->lock);
+		ok = kcolo_conn_load(&conn, ct, from_vm ? !dir : dir);
+		if (ok) {
+			take(pair, &conn, pkt, &ts, from_vm, shift);
+			kcolo_conn_store(&conn);
+		}
+		spin_unlock_bh(&ct->lock);
+		nf_ct_put(ct);
+	}
+	if (!ok)
+		kcolo_count(pair, UNTRACKED);
 }
 
 static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 		     const struct kcolo_pkt *pkt, bool from_vm)
 {
-	u32 offset;
+	struct kcolo_shift shift = {};
 
-	if (!find_offset(pair, skb, pkt, from_vm, &offset))
+	follow(pair, skb, pkt, from_vm, &shift);
+	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr)
 		return 0;
-	if (from_vm) {
+	if (from_vm)
 		kcolo_count(pair, TRANSLATED_OUT);
-		return kcolo_translate_seq(skb, pkt, -offset);
-	}
-	if (!(pkt->flags & KCOLO_TCP_ACK))
-		return 0;
-	kcolo_count(pair, TRANSLATED_IN);
-	return kcolo_translate_ack(skb, pkt, offset);
+	else
+		kcolo_count(pair, TRANSLATED_IN);
+	return kcolo_translate(skb, pkt, &shift);
 }
 
 /**
@@ -397,34 +376,19 @@ static enum kcolo_flow_state flow_state(const struct nf_conn *ct)
 	}
 }
 
-/* An ISN may look like our mark; the client's side never has an offset. */
-static const struct nf_ct_seqadj *guest_side(const struct nf_conn_seqadj *adj)
-{
-	const struct nf_ct_seqadj *reply = &adj->seq[IP_CT_DIR_REPLY];
-	const struct nf_ct_seqadj *orig = &adj->seq[IP_CT_DIR_ORIGINAL];
-
-	if (is_ours(reply) && is_ours(orig))
-		return orig->offset_before ? orig : reply;
-	return is_ours(reply) ? reply : orig;
-}
-
 /* Describes a conntrack of the pair, in the direction of its opener. */
-static bool describe(const struct kcolo_pair *pair, const struct nf_conn *ct,
+static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 		     struct kcolo_secondary_flow *info)
 {
 	const struct nf_conntrack_tuple *t =
 		&ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
-	u32 epoch = kcolo_phase(pair).epoch;
-	const struct nf_ct_seqadj *out;
-	struct nf_conn_seqadj *adj;
+	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
+	struct kcolo_conn conn;
 
 	if (!net_eq(nf_ct_net(ct), pair->net) ||
-	    nf_ct_zone(ct)->id != pair->zone || nf_ct_is_expired(ct))
+	    nf_ct_zone(ct)->id != pair->zone || nf_ct_is_expired(ct) ||
+	    !kcolo_conn_peek(&conn, ct))
 		return false;
-	adj = our_ext(ct, IP_CT_DIR_REPLY) ?: our_ext(ct, IP_CT_DIR_ORIGINAL);
-	if (!adj)
-		return false;
-	out = guest_side(adj);
 	memset(info, 0, sizeof(*info));
 	info->tuple.v6 = nf_ct_l3num(ct) == NFPROTO_IPV6;
 	info->tuple.proto = IPPROTO_TCP;
@@ -434,10 +398,13 @@ static bool describe(const struct kcolo_pair *pair, const struct nf_conn *ct,
 	info->tuple.dport = t->dst.u.tcp.port;
 	info->state = flow_state(ct);
 	info->offset_ok = true;
-	if ((out->correction_pos ^ epoch) & EPOCH_MASK)
+	if (conn.epoch != epoch)
 		return true;	/* reset by its next packet */
-	info->offset = offset_of(out);
-	info->offset_ok = state_of(out) >= ST_LEARNT;
+	info->offset = conn.offset;
+	info->offset_ok = conn.state >= KCOLO_CONN_LEARNT;
+	info->tsoffset = conn.ts.off;
+	/* After a reset nobody knows yet whether timestamps are in use. */
+	info->tsoffset_ok = kcolo_conn_ts_ok(&conn);
 	return true;
 }
 
@@ -503,7 +470,8 @@ int kcolo_secondary_walk(struct kcolo_pair *pair, struct kcolo_cursor *at,
 
 static int count_one(const struct kcolo_secondary_flow *info, void *n)
 {
-	if (info->offset_ok && info->offset &&
+	if (((info->offset_ok && info->offset) ||
+	     (info->tsoffset_ok && info->tsoffset)) &&
 	    info->state != KCOLO_FLOW_STATE_CLOSED)
 		++*(u32 *)n;
 	return 0;
@@ -531,7 +499,8 @@ u32 kcolo_secondary_count(struct kcolo_pair *pair)
  */
 void kcolo_secondary_pin(struct kcolo_pair *pair)
 {
-	if (!test_and_set_bit(0, &pair->pinned))
+	if (!test_bit(0, &pair->pinned) &&
+	    !test_and_set_bit(0, &pair->pinned))
 		__module_get(THIS_MODULE);
 }
 

@@ -9,14 +9,18 @@
  * struct kcolo_secondary_flow - a connection in conntrack
  * @tuple: from its opener to the other end
  * @offset: secondary_isn - primary_isn, if @offset_ok
+ * @tsoffset: the secondary's timestamps minus the primary's, if @tsoffset_ok
  * @state: enum kcolo_flow_state
  * @offset_ok: the offset is known
+ * @tsoffset_ok: timestamps are in use and their offset is known
  */
 struct kcolo_secondary_flow {
 	struct kcolo_tuple tuple;
 	u32 offset;
+	u32 tsoffset;
 	u8 state;
 	bool offset_ok;
+	bool tsoffset_ok;
 };
 
 /**

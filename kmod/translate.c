@@ -44,48 +44,25 @@ static void add_at(struct sk_buff *skb, struct tcphdr *th, u32 off, u32 add)
 }
 
 /**
- * kcolo_translate_seq() - add to the sequence number of a segment
+ * kcolo_translate() - add to the numbers of a segment
  * @skb: skb->data is the IP header; may be reallocated
  * @pkt: the parsed packet
- * @add: serial distance
+ * @shift: what to add
  *
  * Return: 0 or -ENOMEM, then nothing was changed.
  */
-int kcolo_translate_seq(struct sk_buff *skb, const struct kcolo_pkt *pkt,
-			u32 add)
+int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+		    const struct kcolo_shift *shift)
 {
 	struct tcphdr *th = writable_tcp(skb, pkt);
+	struct kcolo_change change[KCOLO_CHANGES];
+	u32 n, i;
 
 	if (!th)
 		return -ENOMEM;
-	add_at(skb, th, offsetof(struct tcphdr, seq), add);
-	return 0;
-}
-
-/**
- * kcolo_translate_ack() - add to the ack and to every SACK edge of a segment
- * @skb: skb->data is the IP header; may be reallocated
- * @pkt: the parsed packet, has ACK
- * @add: serial distance
- *
- * The first block may be a D-SACK (RFC 2883); its edges are translated alike.
- *
- * Return: 0 or -ENOMEM, then nothing was changed.
- */
-int kcolo_translate_ack(struct sk_buff *skb, const struct kcolo_pkt *pkt,
-			u32 add)
-{
-	struct tcphdr *th = writable_tcp(skb, pkt);
-	struct kcolo_tcp_opts opts;
-	u32 i, j;
-
-	if (!th)
-		return -ENOMEM;
-	add_at(skb, th, offsetof(struct tcphdr, ack_seq), add);
-	kcolo_tcp_opts(&opts, (u8 *)th, pkt->data - pkt->l4);
-	for (i = 0; i < opts.sacks; i++)
-		for (j = 0; j < 2 * opts.sack_blocks[i]; j++)
-			add_at(skb, th, opts.sack[i] + 4 * j, add);
+	n = kcolo_shift_changes(shift, (u8 *)th, pkt->data - pkt->l4, change);
+	for (i = 0; i < n; i++)
+		add_at(skb, th, change[i].off, change[i].add);
 	return 0;
 }
 

@@ -5,10 +5,8 @@
 
 #include "kcolo.h"
 
-int kcolo_translate_seq(struct sk_buff *skb, const struct kcolo_pkt *pkt,
-			u32 add);
-int kcolo_translate_ack(struct sk_buff *skb, const struct kcolo_pkt *pkt,
-			u32 add);
+int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
+		    const struct kcolo_shift *shift);
 int kcolo_set_ttl(struct sk_buff *skb, bool v6, u8 ttl);
 
 #endif

@@ -46,7 +46,7 @@ STATS_NAME = {v: k for k, v in STATS.items()}
 CMD_NAME = {v: k for k, v in CMD.items()}
 ENUM_OF = {'role': 'role', 'mode': 'mode', 'state': 'state', 'request': 'reason', 'reason': 'reason', 'cause': 'cause',
            'action': 'action', 'flow_state': 'flow_state'}
-FORMAT = {'proto': 'B', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q', 'idle': 'Q', 'compared': 'Q',
+FORMAT = {'proto': 'B', 'tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q', 'idle': 'Q', 'compared': 'Q',
           'stream_offset': 'Q'}
 STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary'}
 

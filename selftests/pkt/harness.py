@@ -812,10 +812,10 @@ class SecondaryConn(Conn):
         self.ipid += 1
         kw.setdefault('ipid', self.ipid)
         base = self.pisn + self.actual
-        sent = Sent(*self.frame(False, base, self.cisn, flags, at, ack, data, opts=opts, ttl=ttl, **kw))
+        sent = Sent(*self.frame(False, base, self.cisn, flags, at, ack, data, opts=self.pick(opts, base), ttl=ttl, **kw))
         out = ttl if self.f.front == 'sl' else tag(self.f.epoch)
-        want = Sent(*self.frame(False, base - (self.known or 0 if known is True else known), self.cisn, flags, at, ack,
-                                data, opts=opts, ttl=out, **kw))
+        base -= self.known or 0 if known is True else known
+        want = Sent(*self.frame(False, base, self.cisn, flags, at, ack, data, opts=self.pick(opts, base), ttl=out, **kw))
         self.f.ports['sv'].send(sent.raw, sent.vnet)
         if deliver:
             self.f.expect(self.f.front, want)

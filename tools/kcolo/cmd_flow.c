@@ -18,6 +18,7 @@ const struct field flow_fields[] = {
 	FIELD(DPORT, "dport", "dport", u16, .flags = FIELD_JSON | FIELD_FILTER),
 	FIELD(FLOW_STATE, "state", "state", enum, .names = &names_flow_state),
 	FIELD(OFFSET, "offset", "offset", u32),
+	FIELD(TSOFFSET, "tsoffset", "tsoffset", s32),
 	FIELD(HELD, "held", "held", u32),
 	FIELD(HELD_BYTES, "held_bytes", "held-bytes", u64,
 	      .flags = FIELD_DETAIL),

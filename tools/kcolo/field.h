@@ -32,6 +32,7 @@ struct type {
 extern const struct type type_string;
 extern const struct type type_u16;
 extern const struct type type_u32;
+extern const struct type type_s32;
 extern const struct type type_u64;
 extern const struct type type_idle;
 extern const struct type type_enum;

@@ -131,6 +131,7 @@ static const char *const kcolo_attrs[] = {
 	"stream-offset",
 	"primary",
 	"secondary",
+	"tsoffset",
 };
 
 const struct names names_kcolo_attrs = {
@@ -138,7 +139,7 @@ const struct names names_kcolo_attrs = {
 	.name = kcolo_attrs,
 };
 
-_Static_assert(KCOLO_A_MAX == 36,
+_Static_assert(KCOLO_A_MAX == 37,
 	       "run spec-names.py: the spec has changed");
 
 static const char *const stats_attrs[] = {
@@ -193,6 +194,7 @@ static const char *const stats_attrs[] = {
 	"learnt",
 	"reset",
 	"untracked",
+	"timestamps-untranslated",
 	"foreign",
 	"gated",
 	"waited",

@@ -57,6 +57,13 @@ static json_t *uint_get(const struct field *field, const struct nlattr *attr)
 	}
 }
 
+static json_t *s32_get(const struct field *field, const struct nlattr *attr)
+{
+	if (mnl_attr_get_payload_len(attr) != sizeof(int32_t))
+		return hex_get(field, attr);
+	return json_integer((int32_t)mnl_attr_get_u32(attr));
+}
+
 /* JSON is UTF-8: bytes of a name that are not become "\xNN". */
 static json_t *string_escaped(const char *s, size_t len)
 {
@@ -292,6 +299,7 @@ static int proto_put(const struct field *field, struct nlmsghdr *req,
 const struct type type_string = { .get = string_get, .put = string_put };
 const struct type type_u16 = { .get = uint_get, .put = u16_put };
 const struct type type_u32 = { .get = uint_get, .put = u32_put };
+const struct type type_s32 = { .get = s32_get };
 const struct type type_u64 = { .get = uint_get };
 const struct type type_idle = { .get = uint_get, .text = idle_text };
 const struct type type_enum = { .get = enum_get, .put = enum_put };

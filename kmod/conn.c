@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Keeps the state of the secondary's connections in conntrack, where it dies with
+ * them.
+ *
+ * Two extensions hold it, as plain data. Nobody else reads them: no SYNPROXY rule
+ * may see these connections, and IPS_SEQ_ADJUST stays clear, so the core rewrites
+ * nothing. Its window tracker reads the offset all the same. With `out` the guest's
+ * direction and `in` the client's:
+ *
+ *	seqadj	out.offset_before, out.offset_after	-offset
+ *		out.correction_pos			mark, flags, state, epoch
+ *		in.offset_before, in.offset_after	0, client data stays
+ *		in.correction_pos			ts.lag, or the ISN if
+ *							there is no synproxy
+ *	synproxy
+ *		isn					the guest's ISN
+ *		its					ts.newest
+ *		tsoff					ts.off
+ *
+ * They are read and written under ct->lock. On a kernel without SYNPROXY sequence
+ * numbers are translated, timestamps are not.
+ */
+#include <net/netfilter/nf_conntrack_core.h>
+#include <net/netfilter/nf_conntrack_seqadj.h>
+#include <net/netfilter/nf_conntrack_synproxy.h>
+#include <net/netfilter/nf_conntrack_zones.h>
+
+#include "conn.h"
+
+#define MARK		0xc4000000	/* ts.lag never looks like it */
+#define MARK_MASK	0xfc000000
+#define FLAGS_SHIFT	22
+#define FLAGS_MASK	0xf
+#define STATE_SHIFT	20
+#define STATE_MASK	3
+
+static bool is_ours(const struct nf_ct_seqadj *out)
+{
+	return (out->correction_pos & MARK_MASK) == MARK;
+}
+
+static u32 pack(const struct kcolo_conn *conn)
+{
+	return MARK | conn->flags << FLAGS_SHIFT |
+	       conn->state << STATE_SHIFT | (conn->epoch & KCOLO_CONN_EPOCH);
+}
+
+/**
+ * kcolo_conn_attach() - give a new connection room for its state
+ * @ct: unconfirmed, so nobody else sees it; the only time when this can be done
+ * @from_vm: the guest opens it
+ * @epoch: of the pair
+ *
+ * Return: 1; 0 if timestamps found no room; -EBUSY if another module translates
+ * the connection; -ENOMEM.
+ */
+int kcolo_conn_attach(struct nf_conn *ct, bool from_vm, u32 epoch)
+{
+	struct kcolo_conn conn = { .epoch = epoch };
+	struct nf_conn_seqadj *adj;
+
+	if (nfct_seqadj(ct) || nfct_synproxy(ct) ||
+	    refcount_read(&ct->ct_general.use) != 1)
+		return -EBUSY;
+	if (!nfct_seqadj_ext_add(ct))
+		return -ENOMEM;
+	/* The second may move the first. */
+	conn.ts_room = !!nfct_synproxy_ext_add(ct);
+	adj = nfct_seqadj(ct);
+	adj->seq[from_vm ? IP_CT_DIR_ORIGINAL : IP_CT_DIR_REPLY].correction_pos =
+		pack(&conn);
+	return conn.ts_room;
+}
+
+/**
+ * kcolo_conn_load() - read the state of a connection
+ * @conn: result
+ * @ct: conntrack, locked by the caller
+ * @in: the client's direction
+ *
+ * Return: false if it has none, or another module translates it.
+ */
+bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
+		     enum ip_conntrack_dir in)
+{
+	const struct nf_conn_synproxy *sp = nfct_synproxy(ct);
+	const struct nf_conn_seqadj *adj = nfct_seqadj(ct);
+	u32 word;
+
+	lockdep_assert_held(&ct->lock);
+	if (!adj || test_bit(IPS_SEQ_ADJUST_BIT, &ct->status) ||
+	    !is_ours(&adj->seq[!in]))
+		return false;
+	word = adj->seq[!in].correction_pos;
+	memset(conn, 0, sizeof(*conn));
+	conn->ct = ct;
+	conn->in = in;
+	conn->epoch = word & KCOLO_CONN_EPOCH;
+	conn->state = word >> STATE_SHIFT & STATE_MASK;
+	conn->flags = word >> FLAGS_SHIFT & FLAGS_MASK;
+	conn->offset = -(u32)adj->seq[!in].offset_before;
+	conn->isn = sp ? sp->isn : adj->seq[in].correction_pos;
+	conn->ts_room = !!sp;
+	if (!sp)
+		return true;
+	conn->ts.newest = sp->its;
+	conn->ts.off = sp->tsoff;
+	conn->ts.lag = adj->seq[in].correction_pos;
+	return true;
+}
+
+/**
+ * kcolo_conn_store() - write the state of a connection back
+ * @conn: of kcolo_conn_load(), still locked, changed
+ */
+void kcolo_conn_store(struct kcolo_conn *conn)
+{
+	struct nf_conn_synproxy *sp = nfct_synproxy(conn->ct);
+	struct nf_conn_seqadj *adj = nfct_seqadj(conn->ct);
+	struct nf_ct_seqadj *out = &adj->seq[!conn->in];
+
+	lockdep_assert_held(&conn->ct->lock);
+	out->correction_pos = pack(conn);
+	out->offset_before = -conn->offset;
+	out->offset_after = -conn->offset;
+	adj->seq[conn->in].correction_pos = sp ? conn->ts.lag : conn->isn;
+	if (!sp)
+		return;
+	sp->isn = conn->isn;
+	sp->its = conn->ts.newest;
+	sp->tsoff = conn->ts.off;
+}
+
+/**
+ * kcolo_conn_peek() - read the state of a connection, to show it
+ * @conn: result
+ * @ct: conntrack
+ *
+ * Return: false if it has none.
+ */
+bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct)
+{
+	bool ok;
+
+	if (!nfct_seqadj(ct))
+		return false;
+	spin_lock_bh(&ct->lock);
+	ok = kcolo_conn_load(conn, ct, IP_CT_DIR_ORIGINAL);
+	/* Without synproxy an ISN may look like the mark; it comes without offset. */
+	if (!ok || (!conn->ts_room && !conn->offset))
+		ok |= kcolo_conn_load(conn, ct, IP_CT_DIR_REPLY);
+	spin_unlock_bh(&ct->lock);
+	return ok;
+}
+
+/**
+ * kcolo_conn_find() - the conntrack of a segment
+ * @pair: a secondary pair
+ * @skb: segment
+ * @v6: IPv6
+ * @dir: result, direction of the segment
+ *
+ * A segment that conntrack calls invalid (a reset for an old segment, odd flags)
+ * came without: it is looked up, W2 wants it translated.
+ *
+ * Return: the conntrack, to be put; NULL if there is none.
+ */
+struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
+				bool v6, enum ip_conntrack_dir *dir)
+{
+	struct nf_conntrack_tuple_hash *h;
+	struct nf_conntrack_tuple tuple;
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	/* Another pair's guest may have sent it, in that pair's zone. */
+	if (ct && !nf_ct_is_template(ct) && nf_ct_zone(ct)->id == pair->zone) {
+		*dir = CTINFO2DIR(ctinfo);
+		nf_conntrack_get(&ct->ct_general);
+		return ct;
+	}
+	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb),
+			       v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, pair->net,
+			       &tuple))
+		return NULL;
+	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
+	if (!h)
+		return NULL;
+	*dir = NF_CT_DIRECTION(h);
+	return nf_ct_tuplehash_to_ctrack(h);
+}

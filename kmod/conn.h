@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the secondary host remembers of a connection, kept in its conntrack. */
+#ifndef _KCOLO_CONN_H
+#define _KCOLO_CONN_H
+
+#include <net/netfilter/nf_conntrack.h>
+
+#include "kcolo.h"
+#include "tstamp.h"
+
+/**
+ * enum kcolo_conn_state - what is known of the offset (W4)
+ * @KCOLO_CONN_NEW: nothing
+ * @KCOLO_CONN_SYN: the secondary's ISN
+ * @KCOLO_CONN_LEARNT: the offset, learnt anew from each ACK in the window
+ * @KCOLO_CONN_FIXED: the guest has sent a byte after its SYN, the offset stays
+ */
+enum kcolo_conn_state {
+	KCOLO_CONN_NEW,
+	KCOLO_CONN_SYN,
+	KCOLO_CONN_LEARNT,
+	KCOLO_CONN_FIXED,
+};
+
+#define KCOLO_CONN_TS_HEARD	1	/* ts.newest is valid */
+#define KCOLO_CONN_TS_LEARNT	2	/* ts.off is valid */
+#define KCOLO_CONN_TS (KCOLO_CONN_TS_HEARD | KCOLO_CONN_TS_LEARNT)
+#define KCOLO_CONN_TOOK_OVER	4	/* the guest has spoken to the client itself */
+
+/**
+ * struct kcolo_conn - a connection while its conntrack is locked
+ * @ct: its conntrack
+ * @in: the client's direction
+ * @epoch: KCOLO_CONN_EPOCH bits of the epoch that it has gone through
+ * @isn: the guest's initial sequence number
+ * @offset: secondary_isn - primary_isn
+ * @ts: timestamps
+ * @state: enum kcolo_conn_state
+ * @flags: KCOLO_CONN_*
+ * @ts_room: there is room to keep @ts
+ */
+struct kcolo_conn {
+	struct nf_conn *ct;
+	enum ip_conntrack_dir in;
+	u32 epoch;
+	u32 isn;
+	u32 offset;
+	struct kcolo_ts ts;
+	u8 state;
+	u8 flags;
+	bool ts_room;
+};
+
+#define KCOLO_CONN_EPOCH 0xfffff
+
+int kcolo_conn_attach(struct nf_conn *ct, bool from_vm, u32 epoch);
+bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
+		     enum ip_conntrack_dir in);
+void kcolo_conn_store(struct kcolo_conn *conn);
+bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct);
+struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
+				bool v6, enum ip_conntrack_dir *dir);
+
+/* Are timestamps in use and both clocks known? */
+static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)
+{
+	return (conn->flags & KCOLO_CONN_TS) == KCOLO_CONN_TS;
+}
+
+static inline bool kcolo_conn_translated(const struct kcolo_conn *conn)
+{
+	return conn->state >= KCOLO_CONN_LEARNT &&
+	       (conn->offset || (kcolo_conn_ts_ok(conn) && conn->ts.off));
+}
+
+#endif
