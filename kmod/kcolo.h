@@ -323,12 +323,15 @@ struct kcolo_ack {
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
  * @edge_out: furthest right edge of a window that the client was sent
  * @s_edge: right edge of the secondary's window, if @s_edge_ok
- * @p_tsval: the primary's newest timestamp, network order, if it sends any
+ * @p_tsval: the primary's newest timestamp, network order, if @p_ts_ok
+ * @ts_out: the newest timestamp that the client was sent, if @ts_out_ok
  * @p_scale: the primary's window scale
  * @s_scale: the secondary's window scale
  * @out_ok: an ACK has left since the SYN
  * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @lossy: packets of the secondary were lost on their way here
+ * @p_ts_ok: the primary sends timestamps
+ * @ts_out_ok: one has left since the SYN
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
  * @cmp_moved: monotonic ns, when bytes were last found equal
@@ -367,11 +370,14 @@ struct kcolo_flow {
 	u32 edge_out;
 	u32 s_edge;
 	__be32 p_tsval;
+	u32 ts_out;
 	u8 p_scale;
 	u8 s_scale;
 	bool out_ok;
 	bool s_edge_ok;
 	bool lossy;
+	bool p_ts_ok;
+	bool ts_out_ok;
 	u64 p_heard;
 	u64 s_heard;
 	u64 cmp_moved;
@@ -539,6 +545,10 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 
 struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 				 kcolo_okfn_t *okfn);
+
+/* clock.c */
+void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held);
+void kcolo_clock_left(struct kcolo_flow *flow);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,

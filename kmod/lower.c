@@ -191,6 +191,7 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	skb_gso_reset(skb);
 	fix_ip(skb, v6);
 	fix_tcp(skb, held->l4, v6, note->ack, window(flow, note->ack));
+	kcolo_clock_left(flow);
 	flow->ack_out = note->ack;
 	flow->edge_out = seq_max(flow->edge_out, flow->s_edge);
 	kcolo_count(flow->pair, ACKS_LOWERED);
@@ -332,6 +333,7 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	if (!late_checksum(skb, held->l4, v6))
 		goto drop;
 	flow->seq_out = seq_max(flow->seq_out, flow->cmp.cmp);
+	kcolo_clock_left(flow);
 	kcolo_count(flow->pair, HEADS_LEFT);
 	*okfn = held->okfn;
 	return skb;

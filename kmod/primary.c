@@ -55,6 +55,7 @@ static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 	struct kcolo_held *last;
 
 	note_out(flow, &held->seg, held->win);
+	kcolo_clock_leaves(flow, held);
 	last = list_empty(&flow->outbox) ? NULL :
 	       list_last_entry(&flow->outbox, struct kcolo_held, list);
 	if (last && (s32)(last->order - held->order) > 0)
@@ -251,11 +252,15 @@ static void note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
 
+	if (pkt->flags & KCOLO_TCP_SYN)
+		flow->p_ts_ok = false;
 	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
 		return;
 	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
-	if (opts.ts)
-		flow->p_tsval = get_unaligned((__be32 *)(th + opts.ts));
+	if (!opts.ts)
+		return;
+	flow->p_tsval = get_unaligned((__be32 *)(th + opts.ts));
+	flow->p_ts_ok = true;
 }
 
 static u8 wscale(const struct kcolo_pkt *pkt, const struct sk_buff *skb)
@@ -537,6 +542,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		flow->p_scale = wscale(pkt, skb);
 		flow->out_ok = false;
 		flow->lossy = false;
+		flow->ts_out_ok = false;
 	}
 	if (adopt_unknown(flow, &seg))
 		take_early(flow, kcolo_tag(phase.epoch));
@@ -549,6 +555,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		return PASS_BEHIND;
 	if (leaves_at_once(flow, phase, &seg, fate)) {
 		note_out(flow, &seg, pkt->win);
+		kcolo_clock_left(flow);
 		kcolo_count(pair, PASSED);
 		return NF_ACCEPT;
 	}

@@ -89,8 +89,7 @@ stream_offset() {
 chapter "A client, two hosts, two equal servers"
 say "Six network namespaces: the client (cl) and its switch (lan), the primary host (ph) with its virtual machine (pv), the" \
 	"secondary host (sh) with its virtual machine (sv). Both virtual machines have the same MAC and the same addresses," \
-	"and a real nginx that serves the same file of $((size / 1000000)) MB. (They use no TCP timestamps: to translate those" \
-	"too is not done yet.)"
+	"and a real nginx that serves the same file of $((size / 1000000)) MB."
 show "$SELFTESTS/load"
 hosts_up() {
 	say "The primary host: the guest's port on the clients' bridge; what the guest receives is copied to the secondary host."
@@ -101,7 +100,6 @@ hosts_up() {
 	ip -n sh link set uplink master br0
 }
 topo_up
-timestamps_off
 say "One pair on each host, and somebody who wants to know of differences:"
 show kcolo -n ph pair add "$PAIR" role primary vm vm peer peer
 show kcolo -n sh pair add "$PAIR" role secondary vm vm peer peer

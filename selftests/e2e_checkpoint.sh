@@ -4,7 +4,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-timestamps_off
 pair_up
 server pv
 server sv

@@ -63,7 +63,6 @@ again() {
 
 # ---- F1: the primary host dies
 topo_up
-timestamps_off
 pair_up
 services_up
 start_clients

@@ -4,7 +4,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-timestamps_off # not translated in this version: the secondary would take its round-trip times from them
 # Three lost handshake ACKs, seven seconds of a guest's patience.
 pair_up timeout 10000
 for ns in pv sv; do bg server.$ns $ns replica server --port 7001 --banner --ctl "$TMP/ctl.$ns"; done

@@ -4,7 +4,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-timestamps_off
 size=100000
 
 event() {

@@ -21,7 +21,6 @@ fi
 
 size=${E2E_SIZE:-2M}
 topo_up
-timestamps_off # not translated in this version: the secondary would take its round-trip times from them
 # A link that loses 5 % can keep a guest waiting for longer than 3 s, and nobody is here who would make a checkpoint.
 pair_up timeout 60000
 files=$TMP/files

@@ -4,7 +4,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-timestamps_off # not translated in this version: the secondary would take its round-trip times from them
 # Clients and both guests share one processor: a guest may be late, and nobody is here who would make a checkpoint.
 pair_up timeout 20000
 redis_up pv

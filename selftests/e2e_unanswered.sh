@@ -4,7 +4,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
-timestamps_off
 client() {
 	at cl timeout 30 replica client "${GUEST[$1]}" 7000 get 300k "${@:2}"
 }

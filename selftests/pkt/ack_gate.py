@@ -527,7 +527,7 @@ def r1_head_with_a_lowered_ack(f):
 
 @case()
 def r1_made_packets_carry_the_newest_timestamp(f):
-    """Else the client's PAWS check drops them."""
+    """Else the client's PAWS check drops them; and so do those that they have overtaken."""
     def stamp(val):
         return packet.options(1, 1, packet.timestamps(val, 7))
     c = f.open()
@@ -543,7 +543,10 @@ def r1_made_packets_carry_the_newest_timestamp(f):
     equal(q.opts, stamp(30), 'options')
     f.held(3)
     c.svm('PA', 700, at=400)
-    c.out(*p)
+    for at, held in (0, p[0]), (1000, p[1]), (1100, p[2]):
+        q = f.expect('lan', lambda q: q.dport == c.cport)
+        equal((q.seq, q.opts), (c.stream_seq(at), stamp(30)), 'seq and options')
+        check(held.raw.endswith(q.data), 'other bytes: %r', q)
 
 
 @case()

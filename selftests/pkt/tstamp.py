@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """W5: the timestamps of a translated connection, and that none goes back when the secondary takes over."""
 
-from harness import SecondaryConn, case, check, equal
+from harness import SecondaryConn, Sent, case, check, equal, stream
 from packet import M32, options, sack, timestamps
 
 GUARD = 200         # KCOLO_TS_GUARD
@@ -399,3 +399,72 @@ def w5_forged_echo_is_bounded(f, inside):
     c.takes_over(excess=0x7fff - 6 if inside else 0)
     c.say(7, 'PA', 10)
     c.hear(8, 7)
+
+
+# --- the primary: what leaves later than newer packets must not look older ---
+
+def stamped(val, ecr=7):
+    return options(1, 1, timestamps(val, ecr))
+
+
+def held_packet(c, n, val, later, **kw):
+    """PVM says n bytes at time val.  Returns what the client must see if it leaves at time later."""
+    at = c.p_nxt
+    sent = c.pvm('PA', n, opts=stamped(val), **kw)
+    frame, vnet = c.frame(False, c.pisn, c.cisn, 'PA', at, c.c_nxt, stream(at, n), opts=stamped(later), ipid=c.ipid, **kw)
+    return Sent(frame, vnet, sent.end)
+
+
+@case(each={'plain': {}, 'partial': {'partial': True}, 'gso': {'mss': 1000}})
+def w5_a_held_packet_is_not_older_than_what_left(f, kw):
+    """A retransmission has overtaken it (R12)."""
+    c = f.open(opts=stamped(1))
+    first = c.pvm('PA', 100, opts=stamped(5))
+    c.svm('PA', 100)
+    c.out(first)
+    held = held_packet(c, 3000 if 'mss' in kw else 100, 10, 20, **kw)
+    f.expect_nothing('lan')
+    c.out(c.pvm('PA', 100, at=0, opts=stamped(20)))
+    c.svm('PA', c.p_nxt - 100)
+    c.out(held)
+    last = c.pvm('PA', 100, opts=stamped(25))
+    c.svm('PA', 100)
+    c.out(last)
+
+
+@case()
+def w5_order_of_time_is_not_touched(f):
+    """Held packets that leave in their order keep their timestamps, those that a commit lets out as well."""
+    c = f.open(opts=stamped(-5))
+    p = [c.pvm('PA', 10, opts=stamped(val)) for val in (-2, -1, 0, 1, 1, 1 << 20)]
+    f.held(6)
+    c.svm('PA', 20)
+    c.out(*p[:2])
+    f.checkpoint()
+    c.out(*p[2:])
+
+
+@case()
+def w5_a_made_ack_is_not_newer_than_what_follows(f):
+    """R1: the ACK made in the primary's name has its newest clock; the held packets leave later."""
+    c = f.open(opts=stamped(1))
+    c.client('PA', 200)
+    held = held_packet(c, 50, 10, 30)
+    second = c.pvm('A', opts=stamped(30))
+    c.svm('A', ack=100, opts=stamped(500, 88))
+    p = f.expect_lowered(c, 100)
+    equal(p.opts, stamped(30, 88), 'options')
+    c.svm('PA', 50, ack=200)
+    c.out(held, second)
+
+
+@case()
+def w5_a_new_connection_has_its_own_clock(f):
+    """The same tuple again, with an older clock."""
+    c = f.open(opts=stamped(1000))
+    c.both('RA')
+    d = f.conn(sport=c.cport, cisn=c.cisn + 70000)
+    d.open(stamped(10))
+    held = d.pvm('PA', 10, opts=stamped(11))
+    d.svm('PA', 10)
+    d.out(held)
