@@ -67,6 +67,8 @@ static void commit(struct kcolo_pair *pair, u32 epoch)
 	atomic_set(&pair->foreign, 0);
 	kcolo_hold_flush_begin(pair);
 	set_phase(pair, phase);
+	if (pair->role == KCOLO_ROLE_SECONDARY)
+		kcolo_secondary_committed(pair);
 	kcolo_flow_walk(pair, sync_flow, &phase);
 	kcolo_hold_flush_end(pair);
 	kcolo_count(pair, CHECKPOINTS);
@@ -212,6 +214,7 @@ void kcolo_checkpoint_watch(struct kcolo_pair *pair)
 			pair->name);
 		abort_checkpoint(pair, KCOLO_CAUSE_EXPIRED);
 	} else if (state == KCOLO_STATE_RUNNING &&
+		   pair->role == KCOLO_ROLE_PRIMARY &&
 		   kcolo_request_unanswered(pair)) {
 		pr_warn("kcolo: pair %s: request for a checkpoint unanswered, going to bypass\n",
 			pair->name);

@@ -13,28 +13,43 @@
 
 #include "translate.h"
 
+/* The timestamps of a held packet, NULL if it has none. */
+static const u8 *stamps(const struct kcolo_held *held)
+{
+	const u8 *th = held->skb->data + held->l4;
+	struct kcolo_tcp_opts opts;
+
+	if (held->data - held->l4 == sizeof(struct tcphdr))
+		return NULL;
+	kcolo_tcp_opts(&opts, th, held->data - held->l4);
+	return opts.ts ? th + opts.ts : NULL;
+}
+
+/* Without memory a packet leaves as it is. */
+static void change(struct kcolo_held *held, const struct kcolo_shift *shift)
+{
+	struct kcolo_pkt pkt = { .l4 = held->l4, .data = held->data };
+
+	kcolo_translate(held->skb, &pkt, shift);
+}
+
 /**
  * kcolo_clock_leaves() - a held packet of the primary is about to leave
  * @flow: locked by the caller
- * @held: packet; without memory it leaves as it is
+ * @held: packet
  */
 void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	struct kcolo_pkt pkt = { .l4 = held->l4, .data = held->data };
-	const u8 *th = held->skb->data + held->l4;
+	const u8 *ts = stamps(held);
 	struct kcolo_shift shift = {};
-	struct kcolo_tcp_opts opts;
 	u32 tsval;
 
-	if (held->data - held->l4 == sizeof(struct tcphdr))
+	if (!ts)
 		return;
-	kcolo_tcp_opts(&opts, th, held->data - held->l4);
-	if (!opts.ts)
-		return;
-	tsval = get_unaligned_be32(th + opts.ts);
+	tsval = get_unaligned_be32(ts);
 	if (flow->ts_out_ok && seq_before(tsval, flow->ts_out)) {
 		shift.tsval = flow->ts_out - tsval;
-		kcolo_translate(held->skb, &pkt, &shift);
+		change(held, &shift);
 		return;
 	}
 	flow->ts_out = tsval;

@@ -155,6 +155,44 @@ bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct)
 }
 
 /**
+ * kcolo_conn_keep_for() - how long a translated connection may be idle (W7)
+ * @ct: conntrack
+ *
+ * Return: seconds; 0: what conntrack says is right, the connection is over or has
+ * not begun.
+ */
+u32 kcolo_conn_keep_for(const struct nf_conn *ct)
+{
+	switch (READ_ONCE(ct->proto.tcp.state)) {
+	case TCP_CONNTRACK_ESTABLISHED:
+		return KCOLO_KEEP_OPEN;
+	case TCP_CONNTRACK_FIN_WAIT:
+	case TCP_CONNTRACK_CLOSE_WAIT:
+		return KCOLO_KEEP_CLOSING;
+	case TCP_CONNTRACK_LAST_ACK:
+		return KCOLO_KEEP_LAST_ACK;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * kcolo_conn_keep() - let the state live as long as its connection can (W7)
+ * @ct: conntrack, which has taken a packet into account
+ *
+ * Conntrack has just set a timeout of its own, a minute for half a connection.
+ */
+void kcolo_conn_keep(struct nf_conn *ct)
+{
+	u32 until = nfct_time_stamp + kcolo_conn_keep_for(ct) * HZ;
+
+	/* A timeout is relative until the conntrack is confirmed. */
+	if (nf_ct_is_confirmed(ct) &&
+	    (s32)(until - READ_ONCE(ct->timeout)) > 0)
+		WRITE_ONCE(ct->timeout, until);
+}
+
+/**
  * kcolo_conn_find() - the conntrack of a segment
  * @pair: a secondary pair
  * @skb: segment

@@ -61,6 +61,13 @@ bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct);
 struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
 				bool v6, enum ip_conntrack_dir *dir);
 
+#define KCOLO_KEEP_OPEN		(5U * 24 * 3600)	/* seconds, as conntrack's */
+#define KCOLO_KEEP_CLOSING	(3U * 3600)	/* more than keepalive's two hours */
+#define KCOLO_KEEP_LAST_ACK	(20U * 60)	/* more than a guest repeats its FIN */
+
+u32 kcolo_conn_keep_for(const struct nf_conn *ct);
+void kcolo_conn_keep(struct nf_conn *ct);
+
 /* Are timestamps in use and both clocks known? */
 static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)
 {

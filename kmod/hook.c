@@ -155,7 +155,8 @@ static unsigned int pre_track(void *priv, struct sk_buff *skb,
 	/* F1: after the failover new connections are not touched. */
 	if (port && port->pair->role == KCOLO_ROLE_SECONDARY &&
 	    kcolo_state(port->pair) != KCOLO_STATE_FAILOVER)
-		kcolo_secondary_track(port->pair, skb, state, port->is_vm);
+		return kcolo_secondary_track(port->pair, skb, state,
+					     port->is_vm);
 	return NF_ACCEPT;
 }
 

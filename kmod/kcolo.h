@@ -179,7 +179,8 @@ struct kcolo_request {
  * @stats: counters
  * @flows: table of connections (primary)
  * @flow_mask: buckets of @flows, less one
- * @flow_n: connections in @flows
+ * @flow_n: connections in @flows; of a secondary, those that live in conntrack,
+ *	as of the last walk and those that came since
  * @flow_lock: protects insertion into and removal from @flows
  * @held_n: packets of the guest held, waiting frames included
  * @held_bytes: their memory
@@ -196,6 +197,9 @@ struct kcolo_request {
  * @request: the open request
  * @foreign: packets of a foreign epoch in a row (C4)
  * @walked: jiffies of the last walk through conntrack (secondary)
+ * @known: which connections were translated, two maps (secondary, known.c)
+ * @known_bits: bits in each
+ * @known_half: the one that is complete
  * @rcu: delayed free
  */
 struct kcolo_pair {
@@ -238,6 +242,9 @@ struct kcolo_pair {
 	struct kcolo_request request;
 	atomic_t foreign;
 	unsigned long walked;
+	unsigned long *known;
+	u32 known_bits;
+	bool known_half;
 	struct rcu_head rcu;
 };
 
@@ -555,13 +562,15 @@ void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
 		      const struct kcolo_ack *ack);
 
 /* secondary.c */
-void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
-			   const struct nf_hook_state *state, bool from_vm);
+unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
+				   const struct nf_hook_state *state,
+				   bool from_vm);
 unsigned int kcolo_secondary_gate(struct kcolo_pair *pair, struct sk_buff *skb,
 				  const struct nf_hook_state *state,
 				  bool from_vm);
 unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 				  bool v6, bool from_vm, bool to_peer);
+void kcolo_secondary_committed(struct kcolo_pair *pair);
 u32 kcolo_secondary_count(struct kcolo_pair *pair);
 void kcolo_secondary_scan(struct kcolo_pair *pair);
 void kcolo_secondary_pin(struct kcolo_pair *pair);

@@ -463,7 +463,9 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 	if ((info->offset_ok &&
 	     nla_put_u32(d->skb, KCOLO_A_OFFSET, info->offset)) ||
 	    (info->tsoffset_ok &&
-	     nla_put_s32(d->skb, KCOLO_A_TSOFFSET, info->tsoffset))) {
+	     nla_put_s32(d->skb, KCOLO_A_TSOFFSET, info->tsoffset)) ||
+	    (info->idle_ok && nla_put_u64_64bit(d->skb, KCOLO_A_IDLE,
+						info->idle, KCOLO_A_PAD))) {
 		genlmsg_cancel(d->skb, hdr);
 		return -EMSGSIZE;
 	}

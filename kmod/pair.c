@@ -9,7 +9,7 @@
 #include <net/netfilter/nf_conntrack_zones.h>
 #include <net/netlink.h>
 
-#include "kcolo.h"
+#include "known.h"
 
 #define ZONE_FIRST	0x8000	/* away from the small numbers that people use */
 #define ZONE_LAST	0xfffe
@@ -292,11 +292,12 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	pair->stats = alloc_percpu_gfp(struct kcolo_stats, GFP_KERNEL_ACCOUNT);
 	if (!pair->stats)
 		goto err_free;
-	if (pair->role == KCOLO_ROLE_PRIMARY) {
+	if (pair->role == KCOLO_ROLE_PRIMARY)
 		err = kcolo_flow_table(pair);
-		if (err)
-			goto err_stats;
-	}
+	else
+		err = kcolo_known_setup(pair);
+	if (err)
+		goto err_stats;
 	err = make_zone(pair);
 	if (err)
 		goto err_table;
@@ -304,6 +305,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 
 err_table:
 	kvfree(pair->flows);
+	kvfree(pair->known);
 err_stats:
 	free_percpu(pair->stats);
 err_free:
@@ -316,6 +318,7 @@ static void free_pair(struct kcolo_pair *pair)
 {
 	free_zone(pair);
 	kvfree(pair->flows);
+	kvfree(pair->known);
 	free_percpu(pair->stats);
 	kfree(pair);
 }

@@ -19,7 +19,8 @@
 
 #define IDLE_OPENING	(120 * HZ)
 #define IDLE_CLOSED	(60 * HZ)		/* a Linux guest's TIME_WAIT */
-#define IDLE_OPEN	(5UL * 24 * 3600 * HZ)	/* as conntrack's (W7) */
+#define IDLE_CLOSING	(3UL * 3600 * HZ)	/* W7: more than keepalive's two hours */
+#define IDLE_OPEN	(5UL * 24 * 3600 * HZ)	/* W7: as conntrack's */
 
 static void fill_seg(struct kcolo_seg *seg, const struct kcolo_pkt *pkt)
 {
@@ -1126,6 +1127,8 @@ static bool idle_too_long(const struct kcolo_flow *flow)
 		return idle > IDLE_CLOSED;
 	case KCOLO_FLOW_STATE_OPENING:
 		return idle > IDLE_OPENING;
+	case KCOLO_FLOW_STATE_CLOSING:
+		return idle > IDLE_CLOSING;
 	default:
 		return idle > IDLE_OPEN;
 	}

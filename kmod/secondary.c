@@ -18,6 +18,7 @@
 #include <net/netfilter/nf_conntrack_zones.h>
 
 #include "conn.h"
+#include "known.h"
 #include "secondary.h"
 #include "translate.h"
 
@@ -64,9 +65,13 @@ static struct stamps stamps_of(const struct kcolo_pkt *pkt,
  * Extensions can only be added to a conntrack that nobody else sees yet, so the
  * SYN is the one chance. The handshake's ACK is in the primary's space; the
  * window tracker must not judge it.
+ *
+ * Return: a verdict; at a limit new connections are refused, those that live are
+ * not touched (W7).
  */
-void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
-			   const struct nf_hook_state *state, bool from_vm)
+unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
+				   const struct nf_hook_state *state,
+				   bool from_vm)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
@@ -75,22 +80,28 @@ void kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
 
 	if (!ct || ctinfo != IP_CT_NEW || nf_ct_is_confirmed(ct) ||
 	    nf_ct_is_template(ct) || nf_ct_protonum(ct) != IPPROTO_TCP)
-		return;
+		return NF_ACCEPT;
 	if (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6) !=
 	    KCOLO_PKT_TCP || !(pkt.flags & KCOLO_TCP_SYN))
-		return;
+		return NF_ACCEPT;
+	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows)) {
+		kcolo_count(pair, FLOWS_REFUSED);
+		return NF_DROP;
+	}
 	room = kcolo_conn_attach(ct, from_vm, kcolo_phase(pair).epoch);
 	if (room == -EBUSY) {
 		kcolo_count(pair, FOREIGN);
-		return;
+		return NF_ACCEPT;
 	}
 	if (room < 0) {
 		kcolo_count(pair, NOMEM);
-		return;
+		return NF_DROP;
 	}
 	if (!room && stamps_of(&pkt, skb).ok)
 		kcolo_count(pair, TIMESTAMPS_UNTRANSLATED);
+	atomic_inc(&pair->flow_n);
 	nf_ct_set_tcp_be_liberal(ct);
+	return NF_ACCEPT;
 }
 
 /* C2: with the commit the guest holds the primary's connection, offsets 0. */
@@ -159,9 +170,22 @@ static bool in_window(const struct kcolo_conn *conn, u32 seq)
 	       !seq_after(seq, client->td_maxend + 1);
 }
 
-static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn, u32 offset,
+/* Names a connection as packets of the guest do. */
+static void guest_tuple(struct kcolo_tuple *to, const struct kcolo_pkt *pkt,
+			bool from_vm)
+{
+	if (from_vm)
+		*to = pkt->tuple;
+	else
+		kcolo_tuple_reverse(to, &pkt->tuple);
+}
+
+static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn,
+		  const struct kcolo_pkt *pkt, u32 offset,
 		  const struct stamps *ts)
 {
+	struct kcolo_tuple tuple;
+
 	conn->state = KCOLO_CONN_LEARNT;
 	conn->offset = offset;
 	kcolo_count(pair, LEARNT);
@@ -169,6 +193,10 @@ static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn, u32 offset,
 		kcolo_ts_learn(&conn->ts, ts->ecr);
 		conn->flags |= KCOLO_CONN_TS_LEARNT;
 	}
+	if (!kcolo_conn_translated(conn))
+		return;
+	guest_tuple(&tuple, pkt, false);
+	kcolo_known_add(pair, &tuple);
 }
 
 /* Towards the guest: an ACK, or a server's SYN-ACK, names the primary's ISN. */
@@ -183,7 +211,7 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 		return;
 	if (conn->state == KCOLO_CONN_SYN ||
 	    (conn->state == KCOLO_CONN_LEARNT && offset != conn->offset))
-		learn(pair, conn, offset, ts);
+		learn(pair, conn, pkt, offset, ts);
 	else if (ts->ok && kcolo_conn_ts_ok(conn))
 		kcolo_ts_hear_client(&conn->ts, ts->ecr);
 }
@@ -225,9 +253,30 @@ static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	else
 		hear_client(pair, conn, pkt, ts);
 	/* The guard makes it so where the offset is 0. */
-	if (kcolo_conn_translated(conn))
+	if (kcolo_conn_translated(conn)) {
 		kcolo_secondary_pin(pair);
+		kcolo_conn_keep(conn->ct);
+	}
 	find_shift(conn, pkt, ts, from_vm, shift);
+}
+
+/*
+ * A segment of a connection without state. If there was one, it was deleted behind
+ * our back, and only a checkpoint brings the guest back into step (W7).
+ */
+static void miss(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
+		 bool from_vm)
+{
+	struct kcolo_miscompare what = { .reason = KCOLO_REASON_LOST };
+
+	kcolo_count(pair, UNTRACKED);
+	guest_tuple(&what.tuple, pkt, from_vm);
+	if (!kcolo_known_take(pair, &what.tuple))
+		return;
+	what.seq = pkt->seq;
+	kcolo_count(pair, LOST);
+	if (kcolo_state(pair) != KCOLO_STATE_FAILOVER)
+		kcolo_request(pair, &what);
 }
 
 /* Takes a segment into account and says how it is to be translated. */
@@ -253,7 +302,7 @@ static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
 		nf_ct_put(ct);
 	}
 	if (!ok)
-		kcolo_count(pair, UNTRACKED);
+		miss(pair, pkt, from_vm);
 }
 
 static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
@@ -383,6 +432,7 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	const struct nf_conntrack_tuple *t =
 		&ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
+	unsigned long keep = kcolo_conn_keep_for(ct), left;
 	struct kcolo_conn conn;
 
 	if (!net_eq(nf_ct_net(ct), pair->net) ||
@@ -397,6 +447,7 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->tuple.sport = t->src.u.tcp.port;
 	info->tuple.dport = t->dst.u.tcp.port;
 	info->state = flow_state(ct);
+	info->from_vm = conn.in == IP_CT_DIR_REPLY;
 	info->offset_ok = true;
 	if (conn.epoch != epoch)
 		return true;	/* reset by its next packet */
@@ -405,6 +456,11 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->tsoffset = conn.ts.off;
 	/* After a reset nobody knows yet whether timestamps are in use. */
 	info->tsoffset_ok = kcolo_conn_ts_ok(&conn);
+	info->translated = kcolo_conn_translated(&conn) &&
+			   info->state != KCOLO_FLOW_STATE_CLOSED;
+	left = nf_ct_expires(ct);
+	info->idle_ok = info->translated && left <= keep * HZ;
+	info->idle = jiffies_to_msecs(keep * HZ - left);
 	return true;
 }
 
@@ -468,12 +524,34 @@ int kcolo_secondary_walk(struct kcolo_pair *pair, struct kcolo_cursor *at,
 	return 0;
 }
 
-static int count_one(const struct kcolo_secondary_flow *info, void *n)
+/**
+ * struct census - what a walk counts
+ * @pair: whose
+ * @live: connections that are not closed
+ * @translated: those of them that are translated
+ * @note: note them as known
+ */
+struct census {
+	struct kcolo_pair *pair;
+	u32 live;
+	u32 translated;
+	bool note;
+};
+
+static int count_one(const struct kcolo_secondary_flow *info, void *data)
 {
-	if (((info->offset_ok && info->offset) ||
-	     (info->tsoffset_ok && info->tsoffset)) &&
-	    info->state != KCOLO_FLOW_STATE_CLOSED)
-		++*(u32 *)n;
+	struct census *n = data;
+	struct kcolo_tuple tuple;
+
+	n->live += info->state != KCOLO_FLOW_STATE_CLOSED;
+	n->translated += info->translated;
+	if (!n->note || !info->translated)
+		return 0;
+	if (info->from_vm)
+		tuple = info->tuple;
+	else
+		kcolo_tuple_reverse(&tuple, &info->tuple);
+	kcolo_known_add(n->pair, &tuple);
 	return 0;
 }
 
@@ -486,11 +564,22 @@ static int count_one(const struct kcolo_secondary_flow *info, void *n)
  */
 u32 kcolo_secondary_count(struct kcolo_pair *pair)
 {
+	struct census n = { .pair = pair };
 	struct kcolo_cursor at = {};
-	u32 n = 0;
 
 	kcolo_secondary_walk(pair, &at, count_one, &n);
-	return n;
+	return n.translated;
+}
+
+/**
+ * kcolo_secondary_committed() - nothing is translated any more (C2)
+ * @pair: a secondary pair
+ *
+ * Context: process.
+ */
+void kcolo_secondary_committed(struct kcolo_pair *pair)
+{
+	kcolo_known_clear(pair);
 }
 
 /**
@@ -515,20 +604,30 @@ void kcolo_secondary_unpin(struct kcolo_pair *pair)
 }
 
 /**
- * kcolo_secondary_scan() - let the module go when nothing is translated any more
+ * kcolo_secondary_scan() - count what lives; let the module go when nothing is
+ *	translated any more
  * @pair: a secondary pair
  *
  * Context: process.
  */
 void kcolo_secondary_scan(struct kcolo_pair *pair)
 {
-	if (!test_bit(0, &pair->pinned) ||
-	    time_before(jiffies, pair->walked + COUNT_PERIOD))
+	bool full = atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows);
+	struct census n = { .pair = pair, .note = true };
+	struct kcolo_cursor at = {};
+	bool pinned;
+
+	if (!atomic_read(&pair->flow_n) ||
+	    (!full && time_before(jiffies, pair->walked + COUNT_PERIOD)))
 		return;
 	pair->walked = jiffies;
 	/* Keep the reference while counting; who learns meanwhile takes its own. */
-	clear_bit(0, &pair->pinned);
-	if (kcolo_secondary_count(pair) && !test_and_set_bit(0, &pair->pinned))
+	pinned = test_and_clear_bit(0, &pair->pinned);
+	kcolo_known_begin(pair);
+	kcolo_secondary_walk(pair, &at, count_one, &n);
+	kcolo_known_end(pair);
+	atomic_set(&pair->flow_n, n.live);
+	if (!pinned || (n.translated && !test_and_set_bit(0, &pair->pinned)))
 		return;
 	module_put(THIS_MODULE);
 }

@@ -10,17 +10,25 @@
  * @tuple: from its opener to the other end
  * @offset: secondary_isn - primary_isn, if @offset_ok
  * @tsoffset: the secondary's timestamps minus the primary's, if @tsoffset_ok
+ * @idle: milliseconds since its last packet, if @idle_ok
  * @state: enum kcolo_flow_state
+ * @from_vm: the guest is the opener
+ * @translated: it lives and its numbers are translated
  * @offset_ok: the offset is known
  * @tsoffset_ok: timestamps are in use and their offset is known
+ * @idle_ok: @idle is valid
  */
 struct kcolo_secondary_flow {
 	struct kcolo_tuple tuple;
 	u32 offset;
 	u32 tsoffset;
+	u32 idle;
 	u8 state;
+	bool from_vm;
+	bool translated;
 	bool offset_ok;
 	bool tsoffset_ok;
+	bool idle_ok;
 };
 
 /**

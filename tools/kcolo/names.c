@@ -48,6 +48,7 @@ static const char *const reason[] = {
 	"timeout",
 	"overflow",
 	"malformed",
+	"lost",
 };
 
 const struct names names_reason = {
@@ -194,6 +195,7 @@ static const char *const stats_attrs[] = {
 	"learnt",
 	"reset",
 	"untracked",
+	"lost",
 	"timestamps-untranslated",
 	"foreign",
 	"gated",
@@ -209,5 +211,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 57,
+_Static_assert(KCOLO_A_STATS_MAX == 58,
 	       "run spec-names.py: the spec has changed");

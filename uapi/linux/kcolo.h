@@ -55,6 +55,8 @@ enum kcolo_state {
  * @KCOLO_REASON_TIMEOUT: a packet of one side found no partner in time
  * @KCOLO_REASON_OVERFLOW: a limit of the pair was reached
  * @KCOLO_REASON_MALFORMED: a packet could not be parsed
+ * @KCOLO_REASON_LOST: conntrack has lost a translated connection (secondary,
+ *   W7)
  */
 enum kcolo_reason {
 	KCOLO_REASON_PAYLOAD,
@@ -66,6 +68,7 @@ enum kcolo_reason {
 	KCOLO_REASON_TIMEOUT,
 	KCOLO_REASON_OVERFLOW,
 	KCOLO_REASON_MALFORMED,
+	KCOLO_REASON_LOST,
 };
 
 /**
@@ -210,6 +213,7 @@ enum {
 	KCOLO_A_STATS_LEARNT,
 	KCOLO_A_STATS_RESET,
 	KCOLO_A_STATS_UNTRACKED,
+	KCOLO_A_STATS_LOST,
 	KCOLO_A_STATS_TIMESTAMPS_UNTRANSLATED,
 	KCOLO_A_STATS_FOREIGN,
 	KCOLO_A_STATS_GATED,
