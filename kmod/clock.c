@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The primary's clock as the client sees it never goes back.
+ * Timestamps of packets of the primary that leave late.
  *
- * Packets leave in another order than the guest sent them: a retransmission or a
- * packet made in the primary's name overtakes those that are held (R1, R12). A
- * client that has seen the newer timestamp drops the older ones that come after
- * (RFC 7323, PAWS). They left now, so they may say so: a timestamp older than one
- * that has left becomes that one.
+ * The primary's clock must not go back. Packets leave in another order than the
+ * guest sent them: a retransmission or a packet made in the primary's name
+ * overtakes those that are held (R1, R12). A client that has seen the newer
+ * timestamp drops the older ones that come after (RFC 7323, PAWS). They left now,
+ * so they may say so: a timestamp older than one that has left becomes that one.
+ *
+ * The echo must be of what the ACK waited for. An ACK leaves when the secondary has
+ * the data, too, which may take a retransmission of the client that the primary did
+ * not need. With the primary's echo of the first transmission the client would
+ * conclude that its timeout was a mistake and stop to retransmit (RFC 3522). So
+ * the secondary's echo counts, if it is newer.
  */
 #include <linux/unaligned.h>
 #include <net/tcp.h>
@@ -54,6 +60,40 @@ void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held)
 	}
 	flow->ts_out = tsval;
 	flow->ts_out_ok = true;
+}
+
+/**
+ * kcolo_clock_heard() - the secondary has acknowledged something
+ * @flow: locked by the caller
+ * @note: what its ACK says, if there was one
+ */
+void kcolo_clock_heard(struct kcolo_flow *flow,
+		       const struct kcolo_lowered *note)
+{
+	u32 tsecr = ntohl(note->tsecr);
+
+	if (!note->ok || !note->has_ts ||
+	    (flow->s_ts_ok && seq_before(tsecr, flow->s_tsecr)))
+		return;
+	flow->s_tsecr = tsecr;
+	flow->s_ts_ok = true;
+}
+
+/**
+ * kcolo_clock_echo() - a packet has waited for the secondary's acknowledgment
+ * @flow: locked by the caller
+ * @held: packet
+ */
+void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	const u8 *ts = flow->s_ts_ok ? stamps(held) : NULL;
+	struct kcolo_shift shift = {};
+
+	if (!ts || !(held->seg.flags & KCOLO_TCP_ACK))
+		return;
+	shift.tsecr = flow->s_tsecr - get_unaligned_be32(ts + 4);
+	if ((s32)shift.tsecr > 0)
+		change(held, &shift);
 }
 
 /**

@@ -337,7 +337,9 @@ struct kcolo_ack {
  * @out_ok: an ACK has left since the SYN
  * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @lossy: packets of the secondary were lost on their way here
+ * @s_tsecr: the client's newest timestamp that the secondary echoed, if @s_ts_ok
  * @p_ts_ok: the primary sends timestamps
+ * @s_ts_ok: the secondary has echoed one since the SYN
  * @ts_out_ok: one has left since the SYN
  * @p_heard: monotonic ns, last packet of the primary
  * @s_heard: monotonic ns, last packet of the secondary
@@ -378,12 +380,14 @@ struct kcolo_flow {
 	u32 s_edge;
 	__be32 p_tsval;
 	u32 ts_out;
+	u32 s_tsecr;
 	u8 p_scale;
 	u8 s_scale;
 	bool out_ok;
 	bool s_edge_ok;
 	bool lossy;
 	bool p_ts_ok;
+	bool s_ts_ok;
 	bool ts_out_ok;
 	u64 p_heard;
 	u64 s_heard;
@@ -556,6 +560,9 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 /* clock.c */
 void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_clock_left(struct kcolo_flow *flow);
+void kcolo_clock_heard(struct kcolo_flow *flow,
+		       const struct kcolo_lowered *note);
+void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,

@@ -204,6 +204,7 @@ static void advance(struct kcolo_flow *flow)
 		if (!kcolo_cmp_gate(&flow->cmp, &held->seg))
 			break;
 		list_del(&held->seg.gated);
+		kcolo_clock_echo(flow, held);
 		let_out(flow, held);
 	}
 	if (kcolo_cmp_rst_met(&flow->cmp))
@@ -488,6 +489,13 @@ static unsigned int overflow(struct kcolo_pair *pair,
 	return NF_DROP;
 }
 
+/* Nothing is about to leave that a packet could overtake. */
+static bool idle(const struct kcolo_flow *flow)
+{
+	return list_empty(&flow->outbox) && !flow->releasing &&
+	       !READ_ONCE(flow->pair->flushing);
+}
+
 /* Nothing stands between this packet and the client. */
 static bool leaves_at_once(struct kcolo_flow *flow, struct kcolo_phase phase,
 			   const struct kcolo_seg *seg, enum kcolo_fate fate)
@@ -499,8 +507,7 @@ static bool leaves_at_once(struct kcolo_flow *flow, struct kcolo_phase phase,
 	return (fate == KCOLO_FATE_COVERED || fate == KCOLO_FATE_RST) &&
 	       phase.state != KCOLO_STATE_CHECKPOINT &&
 	       kcolo_cmp_gate(&flow->cmp, seg) && list_empty(&flow->resets) &&
-	       list_empty(&flow->outbox) && !flow->releasing &&
-	       !READ_ONCE(flow->pair->flushing);
+	       idle(flow);
 }
 
 /* Unlocks a flow, sends what may leave, tells if its state has changed. */
@@ -544,6 +551,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		flow->out_ok = false;
 		flow->lossy = false;
 		flow->ts_out_ok = false;
+		flow->s_ts_ok = false;
 	}
 	if (adopt_unknown(flow, &seg))
 		take_early(flow, kcolo_tag(phase.epoch));
@@ -710,7 +718,7 @@ static struct sk_buff *make_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 {
 	if (!flow->lossy || !flow->out_ok || !flow->client.ok ||
 	    flow->cmp.state != KCOLO_CMP_RUN ||
-	    flow->client.ack != flow->seq_out)
+	    flow->client.ack != flow->seq_out || !idle(flow))
 		return NULL;
 	return kcolo_lower_head(flow, flow->seq_out, okfn);
 }
@@ -722,7 +730,7 @@ static struct sk_buff *repeat_head(struct kcolo_flow *flow,
 {
 	u32 from = flow->client.ok ? flow->client.ack : seg->seq;
 
-	return kcolo_lower_head(flow, from, okfn);
+	return idle(flow) ? kcolo_lower_head(flow, from, okfn) : NULL;
 }
 
 static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
@@ -871,6 +879,7 @@ retry:
 		ack.client = flow->client;
 	if (running && !list_empty(&flow->held))
 		kcolo_lower_note(&note, pkt, skb);
+	kcolo_clock_heard(flow, &note);
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
 	if (running) {
 		advance(flow);
@@ -880,8 +889,7 @@ retry:
 		if (!ack.client.ok)
 			made = again ? repeat_head(flow, &seg, &okfn) :
 				       make_head(flow, &okfn);
-		if (!made && note.ok && list_empty(&flow->outbox) &&
-		    !flow->releasing && !READ_ONCE(pair->flushing))
+		if (!made && note.ok && idle(flow))
 			made = kcolo_lower_ack(flow, &note, &okfn);
 		if (flow->lossy && !ack.client.ok && seg.seq != seg.end)
 			tell_hole(flow, &ack);

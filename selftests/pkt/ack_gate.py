@@ -342,7 +342,7 @@ def r1_lowered_ack_of(f, what):
     base = c.cisn + 1
     theirs = packet.sack((base + 2000, base + 3000))
     mine = packet.sack(*[(base + n, base + n + 50) for n in (600, 700, 800, 900)])
-    opts = packet.options(1, 1, packet.timestamps(1, 2), 1, 1, theirs)
+    opts = packet.options(1, 1, packet.timestamps(1, 100), 1, 1, theirs)
     n = 700 if what == 1 else 0
     p = c.pvm('FPA' if what == 2 else 'PA', n, opts=opts)
     c.svm('FPA' if what == 2 else 'PA', n, ack=0)

@@ -451,9 +451,9 @@ def w5_a_made_ack_is_not_newer_than_what_follows(f):
     c.client('PA', 200)
     held = held_packet(c, 50, 10, 30)
     second = c.pvm('A', opts=stamped(30))
-    c.svm('A', ack=100, opts=stamped(500, 88))
+    c.svm('A', ack=100, opts=stamped(500, 7))
     p = f.expect_lowered(c, 100)
-    equal(p.opts, stamped(30, 88), 'options')
+    equal(p.opts, stamped(30, 7), 'options')
     c.svm('PA', 50, ack=200)
     c.out(held, second)
 
@@ -468,3 +468,24 @@ def w5_a_new_connection_has_its_own_clock(f):
     held = d.pvm('PA', 10, opts=stamped(11))
     d.svm('PA', 10)
     d.out(held)
+
+
+@case(each={'newer': (90, 90), 'older': (40, 50)})
+def w5_an_ack_echoes_what_it_waited_for(f, theirs, seen):
+    """The secondary needed a retransmission: the first one's echo would tell the client that it was a mistake."""
+    c = f.open(opts=stamped(1))
+    c.client('PA', 200)
+    sent = c.pvm('A', opts=stamped(10, 50))
+    f.held(1)
+    c.svm('A', opts=stamped(500, theirs))
+    want = Sent(*c.frame(False, c.pisn, c.cisn, 'A', 0, 200, b'', opts=stamped(10, seen), ipid=c.ipid), sent.end)
+    c.out(want)
+
+
+@case()
+def w5_the_echo_of_what_did_not_wait_for_an_ack_stays(f):
+    c = f.open(opts=stamped(1))
+    held = c.pvm('PA', 100, opts=stamped(10, 50))
+    f.held(1)
+    c.svm('PA', 100, opts=stamped(500, 90))
+    c.out(held)
