@@ -205,9 +205,14 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 {
 	u32 offset = conn->isn - (pkt->ack - 1);
 
-	if (!(pkt->flags & KCOLO_TCP_ACK) || pkt->flags & KCOLO_TCP_RST)
+	if (!(pkt->flags & KCOLO_TCP_ACK))
 		return;
-	if (!(pkt->flags & KCOLO_TCP_SYN) && !in_window(conn, pkt->seq))
+	/* A refusal of the guest's SYN is heeded only with the right number. */
+	if (pkt->flags & KCOLO_TCP_RST &&
+	    (conn->state != KCOLO_CONN_SYN || conn->in != IP_CT_DIR_REPLY))
+		return;
+	if (!(pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST)) &&
+	    !in_window(conn, pkt->seq))
 		return;
 	if (conn->state == KCOLO_CONN_SYN ||
 	    (conn->state == KCOLO_CONN_LEARNT && offset != conn->offset))

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# e2e_active.sh - the guests are clients: connections that they open, from a fixed port, through a failover.
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+topo_up
+pair_up timeout 20000
+server cl
+
+# Both guests do the same. The one that dies with its host does not end well.
+# both NAME V PORT MODE...
+both() {
+	local name=$1 v=$2 port=$3 ns; shift 3
+	for ns in pv sv; do
+		bg "$name$v.$ns" $ns replica client "${CLIENT[$v]}" 7000 "$@" --sport "$port" --timeout 30
+	done
+}
+
+same_end() {
+	reap "$1.pv" && reap "$1.sv"
+}
+
+translated() {
+	kcolo -n sh flow show pair "$PAIR" | grep -c 'state established offset'
+}
+
+for v in 4 6; do
+	both get $v 2000$v get 3M
+	both put $v 2001$v put 3M
+	both many $v 2002$v both 100k 100k
+	for name in get put many; do check "W4 W5 IPv$v: $name, opened by the guest" same_end $name$v; done
+done
+
+for v in 4 6; do
+	both get $v 2100$v get 12M --rate 4M
+	both put $v 2101$v put 12M --rate 4M
+	both idle $v 2102$v echo 5 700
+done
+sleep 1
+check "W4 W5 all are translated" test "$(translated)" = 6
+check "W5 the guests' clocks differ" grep -q 'tsoffset -\?[0-9]\{5\}' <(kcolo -n sh flow show pair "$PAIR")
+note "$(kcolo -n sh flow show pair "$PAIR" | grep established)"
+cut_primary
+check "F1 pair failover on the secondary" kcolo -n sh pair failover "$PAIR"
+check "F1 kcolo-secondary takeover" takeover
+for v in 4 6; do
+	for name in get put idle; do
+		check "F1 IPv$v: $name of the guest that survives ends with the right bytes" reap $name$v.sv
+		note "$(cat "$TMP/$name$v.sv.out")"
+	done
+done
+check "F1 no reset reached the server" test "$(client_saw resets)" = 0
+check "R6 no difference was found" test "$(ctr ph miscompares)" = 0
+stop "${!PID[@]}"
+finish
