@@ -4,6 +4,7 @@
 #include <net/netlink.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 /*
  * Packets that read the old phase are through when this returns, so the caller's
@@ -15,6 +16,7 @@ static void set_phase(struct kcolo_pair *pair, struct kcolo_phase phase)
 				   (u64)(phase.gen & KCOLO_GEN_MASK) << 8 |
 				   phase.state);
 	WRITE_ONCE(pair->phase_since, jiffies);
+	trace_epoch(pair, &phase);
 	synchronize_rcu_expedited();
 }
 

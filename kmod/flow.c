@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 #define BUCKETS_MIN	1024
 #define BUCKETS_MAX	262144
@@ -86,6 +87,7 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows) ||
 	    (pair->bounded && percpu_counter_read(&total) >= total_max)) {
 		kcolo_count(pair, FLOWS_REFUSED);
+		trace_proxy_main(pair, "too many connections");
 		return NULL;
 	}
 	new = flow_alloc(pair, tuple);

@@ -17,6 +17,7 @@
 #include <net/dst.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 static struct kmem_cache *held_cache;
 static struct workqueue_struct *out_wq;
@@ -127,6 +128,7 @@ void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		if (dev && held->skb->dev != dev)
 			continue;
 		list_del(&held->list);
+		trace_flush(pair, held);
 		if (held->okfn && pair->role == KCOLO_ROLE_PRIMARY)
 			kcolo_count(pair, FLUSHED);
 		else if (held->okfn)
@@ -141,6 +143,7 @@ static void send_one(struct kcolo_pair *pair, struct kcolo_held *held)
 	struct sk_buff *skb = held->skb;
 	struct net_device *dev = skb->dev;
 
+	trace_release(pair, held);
 	if (pair->role == KCOLO_ROLE_PRIMARY) {
 		kcolo_count(pair, RELEASED);
 		kcolo_count_n(pair, RELEASED_BYTES, skb->len);
@@ -213,18 +216,19 @@ unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 	if (!kcolo_hold_room(pair, true, skb->truesize)) {
 		if (pair->role == KCOLO_ROLE_PRIMARY)
-			kcolo_count(pair, OVERFLOW);
+			kcolo_count_drop(pair, OVERFLOW, skb);
 		else
-			kcolo_count(pair, WAIT_DROPPED);
+			kcolo_count_drop(pair, WAIT_DROPPED, skb);
 		return NF_DROP;
 	}
 	held = kcolo_hold(pair, skb, state, true);
 	if (!held) {
-		kcolo_count(pair, NOMEM);
+		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;
 	}
 	if (pair->role == KCOLO_ROLE_PRIMARY)
 		kcolo_count(pair, HOLD);
+	trace_hold(pair, held);
 	list_add(&held->list, &list);
 	kcolo_hold_send(pair, &list);
 	return NF_STOLEN;

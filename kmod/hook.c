@@ -25,6 +25,7 @@
 #include <net/netfilter/nf_conntrack_zones.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
 {
@@ -226,9 +227,9 @@ static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
 	if (kcolo_state(port->pair) != KCOLO_STATE_CHECKPOINT)
 		return NF_ACCEPT;
 	if (port->is_vm)
-		kcolo_count(port->pair, GATED);
+		kcolo_count_drop(port->pair, GATED, skb);
 	else
-		kcolo_count(port->pair, WAIT_DROPPED);
+		kcolo_count_drop(port->pair, WAIT_DROPPED, skb);
 	return NF_DROP;
 }
 

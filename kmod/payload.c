@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Compares payload where it lies, without a copy and whatever its fragments. */
 #include "kcolo.h"
+#include "trace.h"
 
 static u32 first_difference(const u8 *a, const u8 *b, u32 len)
 {
@@ -57,6 +58,9 @@ u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
 	const struct kcolo_held *ph = kcolo_held_of(p), *sh = kcolo_held_of(s);
 	struct sk_buff *a = ph->skb, *b = sh->skb;
 
+	trace_compare_ip_info(ph, sh);
+	trace_compare_tcp_info(KCOLO_P, ph, p_off);
+	trace_compare_tcp_info(KCOLO_S, sh, s_off);
 	p_off += ph->data;
 	s_off += sh->data;
 	if (p_off + len <= skb_headlen(a) && s_off + len <= skb_headlen(b))

@@ -16,6 +16,7 @@
 #include <linux/unaligned.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 #define IDLE_OPENING	(120 * HZ)
 #define IDLE_CLOSED	(60 * HZ)		/* a Linux guest's TIME_WAIT */
@@ -111,6 +112,12 @@ static void drop_queued(struct kcolo_flow *flow)
 	}
 }
 
+static void drop_reset(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	kcolo_count_drop(flow->pair, DROPPED_RESET, held->skb);
+	kcolo_hold_drop(flow->pair, held);
+}
+
 /* The old connection is dead; what it still wanted to say dies with it. */
 static void drop_held(struct kcolo_flow *flow)
 {
@@ -118,8 +125,7 @@ static void drop_held(struct kcolo_flow *flow)
 
 	list_for_each_entry_safe(held, next, &flow->held, list) {
 		unhold(flow, held);
-		kcolo_count(flow->pair, DROPPED_RESET);
-		kcolo_hold_drop(flow->pair, held);
+		drop_reset(flow, held);
 	}
 }
 
@@ -142,8 +148,7 @@ static void leave_resets(struct kcolo_flow *flow)
 		if (!held->seg.queued)
 			continue;
 		unhold(flow, held);
-		kcolo_count(flow->pair, DROPPED_RESET);
-		kcolo_hold_drop(flow->pair, held);
+		drop_reset(flow, held);
 	}
 	drop_queued(flow);
 }
@@ -167,6 +172,15 @@ static void ask(struct kcolo_flow *flow, u8 reason, u32 seq,
 	kcolo_request(flow->pair, &what);
 }
 
+/* The sides differ; the cure is a checkpoint (R7). */
+static void differs(struct kcolo_flow *flow, u8 reason, u32 seq,
+		    const struct kcolo_seg *p, const struct kcolo_seg *s)
+{
+	kcolo_count(flow->pair, MISCOMPARES);
+	trace_compare_miscompare(flow->pair);
+	ask(flow, reason, seq, p, s);
+}
+
 static void compare(struct kcolo_flow *flow)
 {
 	struct kcolo_cmp *c = &flow->cmp;
@@ -179,10 +193,13 @@ static void compare(struct kcolo_flow *flow)
 		flow->cmp_moved = ktime_get_mono_fast_ns();
 		kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
 	}
-	if (diff == KCOLO_DIFF_NONE)
+	if (diff == KCOLO_DIFF_NONE) {
+		if (c->compared != before)
+			trace_compare_main(flow->pair, "same");
 		return;
-	kcolo_count(flow->pair, MISCOMPARES);
-	ask(flow, diff == KCOLO_DIFF_FIN ? KCOLO_REASON_FIN :
+	}
+	trace_compare_main(flow->pair, "different");
+	differs(flow, diff == KCOLO_DIFF_FIN ? KCOLO_REASON_FIN :
 					   KCOLO_REASON_PAYLOAD, c->cmp, p, s);
 }
 
@@ -295,9 +312,11 @@ static bool place(struct kcolo_flow *flow, struct kcolo_held *held,
 }
 
 /* R11: a sequence number out of all reason. */
-static void refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg)
+static void refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+		       const struct sk_buff *skb)
 {
-	kcolo_count(flow->pair, MALFORMED);
+	kcolo_count_drop(flow->pair, MALFORMED, skb);
+	trace_proxy_main(flow->pair, "sequence number out of all reason");
 	ask(flow, KCOLO_REASON_MALFORMED, seg->seq, NULL, NULL);
 }
 
@@ -436,7 +455,7 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		adopt_unknown(flow, &held->seg);
 		if (place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
 			continue;
-		refuse_far(flow, &held->seg);
+		refuse_far(flow, &held->seg, held->skb);
 		kcolo_hold_drop(flow->pair, held);
 	}
 	take_early(flow, kcolo_tag(phase.epoch));
@@ -477,14 +496,16 @@ static bool starts_flow(const struct kcolo_pkt *pkt)
 
 /* R10: at a limit new packets of P are dropped; what is held stays. */
 static unsigned int overflow(struct kcolo_pair *pair,
-			     const struct kcolo_tuple *tuple)
+			     const struct kcolo_tuple *tuple,
+			     const struct sk_buff *skb)
 {
 	struct kcolo_miscompare what = {
 		.tuple = *tuple,
 		.reason = KCOLO_REASON_OVERFLOW,
 	};
 
-	kcolo_count(pair, OVERFLOW);
+	kcolo_count_drop(pair, OVERFLOW, skb);
+	trace_overflow(pair, KCOLO_P, tuple);
 	kcolo_request(pair, &what);
 	return NF_DROP;
 }
@@ -557,7 +578,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		take_early(flow, kcolo_tag(phase.epoch));
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_P, &seg);
 	if (fate == KCOLO_FATE_FAR) {
-		refuse_far(flow, &seg);
+		refuse_far(flow, &seg, skb);
 		return NF_DROP;
 	}
 	if (fate == KCOLO_FATE_UNKNOWN)
@@ -569,10 +590,10 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		return NF_ACCEPT;
 	}
 	if (!kcolo_hold_room(pair, true, skb->truesize))
-		return overflow(pair, &flow->tuple);
+		return overflow(pair, &flow->tuple, skb);
 	held = kcolo_hold(pair, skb, state, true);
 	if (!held) {
-		kcolo_count(pair, NOMEM);
+		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;
 	}
 	kcolo_count(pair, HOLD);
@@ -582,6 +603,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	held->win = pkt->win;
 	held->gen = phase.gen;
 	held->order = flow->order++;
+	trace_hold(pair, held);
 	place(flow, held, fate);
 	if (phase.state != KCOLO_STATE_CHECKPOINT)
 		advance(flow);
@@ -618,7 +640,8 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, UNCOMPARED_PROTO);
 		return kcolo_hold_behind(pair, skb, state);
 	default:
-		kcolo_count(pair, MALFORMED);
+		kcolo_count_drop(pair, MALFORMED, skb);
+		trace_proxy_main(pair, "malformed packet of the primary");
 		return NF_DROP;
 	}
 
@@ -628,7 +651,7 @@ again:
 		      kcolo_flow_find(pair, &pkt.tuple);
 	if (!flow) {
 		if (make)
-			return overflow(pair, &pkt.tuple);
+			return overflow(pair, &pkt.tuple, skb);
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
 		return kcolo_hold_behind(pair, skb, state);
 	}
@@ -755,6 +778,7 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 
 	if (!kcolo_hold_room(pair, false, skb->truesize)) {
 		kcolo_count(pair, SECONDARY_REFUSED);
+		trace_overflow(pair, KCOLO_S, &flow->tuple);
 		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
 		return NULL;
 	}
@@ -928,6 +952,7 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 		return NF_DROP;
 	default:
 		kcolo_count(pair, SECONDARY_MALFORMED);
+		trace_proxy_main(pair, "malformed packet of the secondary");
 		return NF_DROP;
 	}
 	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
@@ -1070,8 +1095,7 @@ static void bury(struct kcolo_flow *flow, u64 now, u32 ms)
 
 	while ((held = waits_since(&flow->held, now, ms))) {
 		unhold(flow, held);
-		kcolo_count(flow->pair, DROPPED_RESET);
-		kcolo_hold_drop(flow->pair, held);
+		drop_reset(flow, held);
 	}
 	if (waits_since(&flow->queued, now, ms))
 		drop_queued(flow);
@@ -1101,8 +1125,7 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		return;
 	}
 	if (rst_unmet(flow, now)) {
-		kcolo_count(flow->pair, MISCOMPARES);
-		ask(flow, KCOLO_REASON_RST, flow->cmp.cmp, NULL, NULL);
+		differs(flow, KCOLO_REASON_RST, flow->cmp.cmp, NULL, NULL);
 		flow->asked = true;
 		return;
 	}
@@ -1121,6 +1144,7 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 						       KCOLO_REASON_TIMEOUT;
 	}
 	kcolo_count(flow->pair, TIMEOUTS);
+	trace_old_packet_check_found(flow->pair, held);
 	ask(flow, reason, held->seg.queued ? flow->cmp.cmp : held->seg.seq,
 	    NULL, NULL);
 	flow->asked = true;

@@ -5,6 +5,7 @@
  * committed. If nobody listened it is told again.
  */
 #include "kcolo.h"
+#include "trace.h"
 
 static void tell_later(struct kcolo_pair *pair, unsigned long delay)
 {
@@ -45,6 +46,7 @@ void kcolo_request(struct kcolo_pair *pair, const struct kcolo_miscompare *what)
 {
 	struct kcolo_request *req = &pair->request;
 
+	trace_miscompare(pair, what);
 	spin_lock_bh(&req->lock);
 	/* A cause that came after begin asks again after the commit (C5). */
 	if (!req->open || req->answered) {

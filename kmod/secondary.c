@@ -20,6 +20,7 @@
 #include "conn.h"
 #include "known.h"
 #include "secondary.h"
+#include "trace.h"
 #include "translate.h"
 
 #define COUNT_PERIOD	(10 * HZ)	/* between two walks through conntrack */
@@ -315,9 +316,13 @@ static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 {
 	struct kcolo_shift shift = {};
 
+	trace_rewriter_pkt_info(pair, pkt, from_vm);
 	follow(pair, skb, pkt, from_vm, &shift);
-	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr)
+	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr) {
+		trace_rewriter_debug(pair, "no offset");
 		return 0;
+	}
+	trace_rewriter_conn_offset(pair, from_vm ? -shift.seq : shift.ack);
 	if (from_vm)
 		kcolo_count(pair, TRANSLATED_OUT);
 	else
@@ -353,7 +358,7 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 	case KCOLO_PKT_OTHER:
 		break;
 	default:
-		kcolo_count(pair, MALFORMED);
+		kcolo_count_drop(pair, MALFORMED, skb);
 		return NF_DROP;
 	}
 	/* C4: a client never sees the tag. */
@@ -362,7 +367,7 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		goto drop;
 	return NF_ACCEPT;
 drop:
-	kcolo_count(pair, UNTRANSLATABLE);
+	kcolo_count_drop(pair, UNTRANSLATABLE, skb);
 	return NF_DROP;
 }
 
@@ -373,15 +378,16 @@ static unsigned int wait_for_end(struct kcolo_pair *pair, struct sk_buff *skb,
 	struct kcolo_held *held;
 
 	if (!kcolo_hold_room(pair, true, skb->truesize)) {
-		kcolo_count(pair, WAIT_DROPPED);
+		kcolo_count_drop(pair, WAIT_DROPPED, skb);
 		return NF_DROP;
 	}
 	held = kcolo_hold(pair, skb, state, true);
 	if (!held) {
-		kcolo_count(pair, NOMEM);
+		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;
 	}
 	kcolo_count(pair, WAITED);
+	trace_hold(pair, held);
 	spin_lock(&pair->out_lock);
 	list_add_tail(&held->list, &pair->wait);
 	spin_unlock(&pair->out_lock);
@@ -408,7 +414,7 @@ unsigned int kcolo_secondary_gate(struct kcolo_pair *pair, struct sk_buff *skb,
 				    kcolo_hold_behind(pair, skb, state);
 	if (!checkpoint)
 		return NF_ACCEPT;
-	kcolo_count(pair, GATED);
+	kcolo_count_drop(pair, GATED, skb);
 	return NF_DROP;
 }
 

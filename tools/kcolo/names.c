@@ -211,5 +211,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 58,
+_Static_assert(KCOLO_A_STATS_MAX == 59,
 	       "run spec-names.py: the spec has changed");
