@@ -87,6 +87,28 @@ void kcolo_cmp_syn(struct kcolo_cmp *c, enum kcolo_side side,
 }
 
 /**
+ * kcolo_cmp_refuse() - two SYNs have met and promise different things (R4)
+ * @c: comparison; the SYN of one side was just taken and met the other's
+ *
+ * It is as if they had not met: the primary's is not compared and stays where
+ * it is, until the sides are made equal or another SYN comes.
+ */
+void kcolo_cmp_refuse(struct kcolo_cmp *c)
+{
+	c->side[KCOLO_P].syn_new = true;
+	c->cmp = c->side[KCOLO_P].isn;
+	c->state = KCOLO_CMP_DIFF;
+	c->stream_ok = false;
+}
+
+/* Is it the primary's SYN that kcolo_cmp_refuse() has been about? */
+static bool refused_syn(const struct kcolo_cmp *c, const struct kcolo_seg *seg)
+{
+	return c->state == KCOLO_CMP_DIFF && c->side[KCOLO_P].syn_new &&
+	       seg->seq == c->cmp;
+}
+
+/**
  * kcolo_cmp_adopt() - go on from a state that both sides share (C0, C2)
  * @c: comparison, its streams empty
  * @cmp: the primary's position
@@ -160,7 +182,7 @@ enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 		return KCOLO_FATE_FAR;
 	/* A SYN lies before everything that is compared. */
 	if (seg->flags & KCOLO_TCP_SYN && c->state != KCOLO_CMP_SYN &&
-	    !seq_before(seg->seq, c->cmp))
+	    !seq_before(seg->seq, c->cmp) && !refused_syn(c, seg))
 		return KCOLO_FATE_FAR;
 	if (seg->flags & KCOLO_TCP_FIN)
 		st->fin = true;

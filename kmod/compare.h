@@ -136,6 +136,7 @@ bool kcolo_cmp_is_new_syn(const struct kcolo_cmp *c, enum kcolo_side side,
 			  const struct kcolo_seg *seg);
 void kcolo_cmp_syn(struct kcolo_cmp *c, enum kcolo_side side,
 		   const struct kcolo_seg *seg);
+void kcolo_cmp_refuse(struct kcolo_cmp *c);
 void kcolo_cmp_adopt(struct kcolo_cmp *c, u32 cmp, bool gate_open);
 enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 			      const struct kcolo_seg *seg);

@@ -38,6 +38,7 @@
 
 #include "compare.h"
 #include "pkt.h"
+#include "syn.h"
 
 struct kcolo_pair;
 
@@ -332,6 +333,8 @@ struct kcolo_ack {
  * @s_edge: right edge of the secondary's window, if @s_edge_ok
  * @p_tsval: the primary's newest timestamp, network order, if @p_ts_ok
  * @ts_out: the newest timestamp that the client was sent, if @ts_out_ok
+ * @syn_len: bytes in @syn
+ * @syn: options of the SYN that has come first, until the other side's comes
  * @p_scale: the primary's window scale
  * @s_scale: the secondary's window scale
  * @out_ok: an ACK has left since the SYN
@@ -381,6 +384,8 @@ struct kcolo_flow {
 	__be32 p_tsval;
 	u32 ts_out;
 	u32 s_tsecr;
+	u8 syn_len;
+	u8 syn[KCOLO_OPTIONS_MAX];
 	u8 p_scale;
 	u8 s_scale;
 	bool out_ok;

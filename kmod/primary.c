@@ -244,9 +244,51 @@ static void drop_early(struct kcolo_flow *flow, u8 tag)
 	}
 }
 
+/* R4: what the primary agreed on with the client would not be kept by S. */
+static void syn_differs(struct kcolo_flow *flow, const u8 *p, u32 p_len,
+			const u8 *s, u32 s_len)
+{
+	struct kcolo_miscompare what = {
+		.tuple = flow->tuple,
+		.reason = KCOLO_REASON_SYN_OPTIONS,
+		.seq = flow->cmp.side[KCOLO_P].isn,
+		.p_len = min_t(u32, p_len, sizeof(what.p)),
+		.s_len = min_t(u32, s_len, sizeof(what.s)),
+	};
+
+	memcpy(what.p, p, what.p_len);
+	memcpy(what.s, s, what.s_len);
+	kcolo_count(flow->pair, MISCOMPARES);
+	trace_compare_miscompare(flow->pair);
+	kcolo_request(flow->pair, &what);
+}
+
+/* Takes a new SYN's options in; whichever side's comes second is compared (R4). */
+static void hear_options(struct kcolo_flow *flow, enum kcolo_side side,
+			 const u8 *th, u32 hlen)
+{
+	const u8 *mine = th + sizeof(struct tcphdr), *other = flow->syn;
+	u32 mine_len = hlen - sizeof(struct tcphdr), other_len = flow->syn_len;
+	bool p = side == KCOLO_P;
+
+	if (!kcolo_cmp_offset_ok(&flow->cmp)) {
+		flow->syn_len = mine_len;
+		memcpy(flow->syn, mine, mine_len);
+		return;
+	}
+	kcolo_count(flow->pair, FLOWS_OPENED);
+	if (kcolo_syn_match(p ? mine : other, p ? mine_len : other_len,
+			    p ? other : mine, p ? other_len : mine_len,
+			    flow->tuple.v6))
+		return;
+	kcolo_cmp_refuse(&flow->cmp);
+	syn_differs(flow, p ? mine : other, p ? mine_len : other_len,
+		    p ? other : mine, p ? other_len : mine_len);
+}
+
 /* A SYN may start the connection afresh (R4); says whether it did. */
 static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
-		     const struct kcolo_seg *seg)
+		     const struct kcolo_seg *seg, const u8 *th, u32 hlen)
 {
 	struct kcolo_cmp *c = &flow->cmp;
 
@@ -259,9 +301,15 @@ static bool hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 		flow->opened_by_vm = !(seg->flags & KCOLO_TCP_ACK);
 	}
 	kcolo_cmp_syn(c, side, seg);
-	if (c->state == KCOLO_CMP_RUN)
-		kcolo_count(flow->pair, FLOWS_OPENED);
+	hear_options(flow, side, th, hlen);
 	return true;
+}
+
+static bool hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
+			  const struct kcolo_held *held)
+{
+	return hear_syn(flow, side, &held->seg, held->skb->data + held->l4,
+			held->data - held->l4);
 }
 
 /* What is made in P's name must not be older than what P has sent (PAWS). */
@@ -336,7 +384,7 @@ static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_pair *pair = flow->pair;
 
-	bool new = hear_syn(flow, KCOLO_S, &held->seg);
+	bool new = hear_held_syn(flow, KCOLO_S, held);
 	enum kcolo_fate fate;
 
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg);
@@ -451,7 +499,7 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
-		hear_syn(flow, KCOLO_P, &held->seg);
+		hear_held_syn(flow, KCOLO_P, held);
 		adopt_unknown(flow, &held->seg);
 		if (place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
 			continue;
@@ -566,7 +614,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
 	note_p_tsval(flow, pkt, skb);
-	if (hear_syn(flow, KCOLO_P, &seg)) {
+	if (hear_syn(flow, KCOLO_P, &seg, skb->data + pkt->l4,
+		     pkt->data - pkt->l4)) {
 		drop_early(flow, kcolo_tag(phase.epoch));
 		flow->p_scale = wscale(pkt, skb);
 		flow->out_ok = false;
@@ -769,7 +818,8 @@ static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
 
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
 static struct kcolo_held *keep_s(struct kcolo_flow *flow,
-				 const struct kcolo_seg *seg, u32 data, u8 tag,
+				 const struct kcolo_seg *seg,
+				 const struct kcolo_pkt *pkt, u8 tag,
 				 struct sk_buff *skb,
 				 const struct nf_hook_state *state)
 {
@@ -788,7 +838,8 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 		return NULL;
 	}
 	held->seg = *seg;
-	held->data = data;
+	held->data = pkt->data;
+	held->l4 = pkt->l4;
 	held->tag = tag;
 	return held;
 }
@@ -809,7 +860,8 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->s_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
 	if (!early) {
-		bool new = hear_syn(flow, KCOLO_S, &seg);
+		bool new = hear_syn(flow, KCOLO_S, &seg, skb->data + pkt->l4,
+				    pkt->data - pkt->l4);
 
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
 		if (new) {
@@ -829,7 +881,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		count_s(pair, &seg, fate);
 		return false;
 	}
-	held = keep_s(flow, &seg, pkt->data, tag, skb, state);
+	held = keep_s(flow, &seg, pkt, tag, skb, state);
 	if (!held)
 		return false;
 	if (early) {

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness                                                          # noqa: E402
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'checkpoint', 'failover', 'secondary', 'tstamp', 'lifetime',
-          'active', 'safety', 'netlink', 'lifecycle', 'trace')
+          'active', 'safety', 'netlink', 'lifecycle', 'trace', 'syn_options')
 
 
 def wanted(case, patterns):

@@ -593,6 +593,41 @@ TEST(w4_offset_is_known_when_both_syns_have_met)
 	EXPECT_EQ(0, kcolo_cmp_offset(&c));
 }
 
+TEST(r4_refused_syn_waits_until_a_commit_or_another_syn)
+{
+	struct kcolo_cmp c = {};
+	struct kcolo_seg p, s, data;
+
+	seg(&p, SYN, 1000, 1, 0);
+	seg(&s, SYN, 5, 1, 0);
+	kcolo_cmp_syn(&c, KCOLO_P, &p);
+	EXPECT_EQ(KCOLO_FATE_QUEUED, kcolo_cmp_put(&c, KCOLO_P, &p));
+	kcolo_cmp_syn(&c, KCOLO_S, &s);
+	kcolo_cmp_refuse(&c);
+	EXPECT_EQ(1000, c.cmp);
+	EXPECT_FALSE(kcolo_cmp_offset_ok(&c));
+	/* Neither side's repetition is taken for another SYN. */
+	EXPECT_FALSE(kcolo_cmp_is_new_syn(&c, KCOLO_P, &p));
+	EXPECT_FALSE(kcolo_cmp_is_new_syn(&c, KCOLO_S, &s));
+	EXPECT_EQ(KCOLO_FATE_QUEUED, kcolo_cmp_put(&c, KCOLO_P, &p));
+	EXPECT_EQ(KCOLO_FATE_COVERED, kcolo_cmp_put(&c, KCOLO_S, &s));
+	seg(&data, SYN, 1001, 1, 0);
+	EXPECT_EQ(KCOLO_FATE_FAR, kcolo_cmp_put(&c, KCOLO_P, &data));
+	/* Another SYN of the secondary meets the primary's. */
+	seg(&s, SYN, 77, 1, 0);
+	EXPECT_TRUE(kcolo_cmp_is_new_syn(&c, KCOLO_S, &s));
+	kcolo_cmp_syn(&c, KCOLO_S, &s);
+	EXPECT_EQ(KCOLO_CMP_RUN, c.state);
+	EXPECT_EQ(1001, c.cmp);
+	/* Or a commit makes the sides equal; the start of the stream is known. */
+	kcolo_cmp_refuse(&c);
+	kcolo_cmp_adopt(&c, 1001, true);
+	EXPECT_EQ(KCOLO_CMP_RUN, c.state);
+	EXPECT_TRUE(c.stream_ok);
+	EXPECT_EQ(0, c.stream);
+	EXPECT_EQ(0, kcolo_cmp_offset(&c));
+}
+
 TEST(r7_stream_offset_counts_data_bytes)
 {
 	struct kcolo_cmp c = {};
