@@ -66,6 +66,10 @@ static struct kcolo_flow *flow_alloc(struct kcolo_pair *pair,
 	INIT_LIST_HEAD(&flow->queued);
 	INIT_LIST_HEAD(&flow->early);
 	INIT_LIST_HEAD(&flow->outbox);
+	INIT_LIST_HEAD(&flow->late);
+	kcolo_dgrams_init(&flow->dgrams);
+	/* Datagrams are shown as in packets of the guest. */
+	flow->opened_by_vm = !kcolo_flow_is_tcp(flow);
 	return flow;
 }
 
@@ -221,6 +225,9 @@ enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow)
 {
 	const struct kcolo_cmp *c = &flow->cmp;
 
+	if (!kcolo_flow_is_tcp(flow))
+		return flow->asked ? KCOLO_FLOW_STATE_MISCOMPARED :
+				     KCOLO_FLOW_STATE_ESTABLISHED;
 	if (c->state == KCOLO_CMP_DIFF)
 		return KCOLO_FLOW_STATE_MISCOMPARED;
 	if (kcolo_cmp_rst_met(c) || flow->client.rst ||

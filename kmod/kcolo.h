@@ -37,6 +37,7 @@
 #include <uapi/linux/kcolo.h>
 
 #include "compare.h"
+#include "dgram.h"
 #include "pkt.h"
 #include "syn.h"
 
@@ -187,7 +188,7 @@ struct kcolo_request {
  * @held_bytes: their memory
  * @queued_n: packets of the secondary queued (primary)
  * @queued_bytes: their memory
- * @out_lock: protects @outbox, @wait and @flushing
+ * @out_lock: protects @outbox, @wait, @flushing and @late
  * @outbox: packets that leave in order from @out_work
  * @wait: mirrored frames that wait for the end of a checkpoint (C6)
  * @flushing: all packets go through @outbox, so that none overtakes
@@ -196,6 +197,9 @@ struct kcolo_request {
  * @scan_work: timeouts, old connections, requests
  * @tell_work: tells user space about an open request
  * @request: the open request
+ * @late: flows in which a datagram's window passes soon, under @out_lock
+ * @late_at: jiffies, when @late_work runs, if it is pending
+ * @late_work: looks at @late
  * @foreign: packets of a foreign epoch in a row (C4)
  * @walked: jiffies of the last walk through conntrack (secondary)
  * @known: which connections were translated, two maps (secondary, known.c)
@@ -241,6 +245,9 @@ struct kcolo_pair {
 	struct delayed_work scan_work;
 	struct delayed_work tell_work;
 	struct kcolo_request request;
+	struct list_head late;
+	unsigned long late_at;
+	struct delayed_work late_work;
 	atomic_t foreign;
 	unsigned long walked;
 	unsigned long *known;
@@ -306,12 +313,14 @@ struct kcolo_ack {
 };
 
 /**
- * struct kcolo_flow - one connection on the primary
+ * struct kcolo_flow - one connection on the primary, or one flow of datagrams
  * @node: in kcolo_pair.flows, RCU, changed under kcolo_pair.flow_lock
  * @tuple: as in packets of the guest
  * @pair: whose
  * @lock: protects the rest
- * @cmp: the comparison
+ * @cmp: the comparison, of TCP
+ * @dgrams: the comparison, of datagrams
+ * @late: in kcolo_pair.late, under kcolo_pair.out_lock
  * @held: the guest's packets, in order of arrival
  * @gated: those of @held at or below cmp that wait for R1 (b), by ack
  * @resets: those of @held with RST that wait for the other side's (R5)
@@ -362,6 +371,8 @@ struct kcolo_flow {
 	struct kcolo_pair *pair;
 	spinlock_t lock;
 	struct kcolo_cmp cmp;
+	struct kcolo_dgrams dgrams;
+	struct list_head late;
 	struct list_head held;
 	struct list_head gated;
 	struct list_head resets;
@@ -409,7 +420,8 @@ struct kcolo_flow {
 
 /**
  * struct kcolo_held - a packet that kcolo owns for a while
- * @seg: the segment, for the comparison
+ * @seg: the segment, for the comparison of TCP
+ * @dg: the datagram, for the comparison of all others
  * @list: in one of the lists of its flow or pair
  * @skb: the packet; skb->data is the IP header
  * @okfn: where it goes on, NULL for a packet of the secondary
@@ -417,13 +429,16 @@ struct kcolo_flow {
  * @size: its memory, as it was counted
  * @gen: kcolo_phase.gen when it came
  * @order: arrival number in its flow
- * @data: offset of the payload in @skb
- * @l4: offset of the TCP header in @skb
+ * @data: offset of the payload in @skb, of TCP
+ * @l4: offset of the transport header in @skb
  * @win: window as on the wire
  * @tag: epoch tag of a packet of the secondary (C4)
  */
 struct kcolo_held {
-	struct kcolo_seg seg;
+	union {
+		struct kcolo_seg seg;
+		struct kcolo_dgram dg;
+	};
 	struct list_head list;
 	struct sk_buff *skb;
 	kcolo_okfn_t okfn;
@@ -491,6 +506,11 @@ static inline struct kcolo_held *kcolo_held_of(const struct kcolo_seg *seg)
 	return container_of(seg, struct kcolo_held, seg);
 }
 
+static inline bool kcolo_flow_is_tcp(const struct kcolo_flow *flow)
+{
+	return flow->tuple.proto == IPPROTO_TCP;
+}
+
 /* hook.c */
 int kcolo_hooks_get(struct net *net, u8 role);
 void kcolo_hooks_put(struct net *net, u8 role);
@@ -537,6 +557,9 @@ enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow);
 /* payload.c */
 u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
 			const struct kcolo_seg *s, u32 s_off, u32 len);
+u32 kcolo_payload_same(struct sk_buff *a, u32 a_off, struct sk_buff *b,
+		       u32 b_off, u32 len);
+u8 kcolo_payload_peek(const struct sk_buff *skb, u32 off, u32 len, u8 *buf);
 u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf);
 
 /* primary.c */
@@ -546,11 +569,28 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 				const struct nf_hook_state *state);
 void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
 			  bool v6);
+bool kcolo_primary_tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase,
+			    u8 tag);
 void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_primary_scan(struct kcolo_pair *pair);
 void kcolo_primary_let_go(struct kcolo_flow *flow, void *data);
 void kcolo_primary_purge(struct kcolo_flow *flow, void *dev);
+
+/* dflow.c */
+void kcolo_dflow_setup(struct kcolo_pair *pair);
+unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
+			    const struct kcolo_pkt *pkt, struct sk_buff *skb,
+			    const struct nf_hook_state *state);
+unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
+			      const struct kcolo_pkt *pkt, struct sk_buff *skb,
+			      const struct nf_hook_state *state, u8 tag);
+void kcolo_dflow_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_dflow_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_dflow_scan(struct kcolo_flow *flow, u64 now);
+void kcolo_dflow_let_go(struct kcolo_flow *flow);
+void kcolo_dflow_purge(struct kcolo_flow *flow, const struct net_device *dev,
+		       struct list_head *gone);
 
 /* lower.c */
 void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,

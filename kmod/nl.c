@@ -318,8 +318,11 @@ static int put_tuple(struct sk_buff *msg, const struct kcolo_tuple *t)
 {
 	if (nla_put_u8(msg, KCOLO_A_PROTO, t->proto) ||
 	    put_addr(msg, KCOLO_A_SRC, &t->src, t->v6) ||
-	    put_addr(msg, KCOLO_A_DST, &t->dst, t->v6) ||
-	    nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
+	    put_addr(msg, KCOLO_A_DST, &t->dst, t->v6))
+		return -EMSGSIZE;
+	if (!t->sport && !t->dport)	/* a protocol without */
+		return 0;
+	if (nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
 	    nla_put_u16(msg, KCOLO_A_DPORT, ntohs(t->dport)))
 		return -EMSGSIZE;
 	return 0;
@@ -560,7 +563,8 @@ static bool put_miscompare(struct sk_buff *msg,
 	if (!what->tuple.proto)
 		return true;
 	if (put_tuple(msg, &what->tuple) ||
-	    nla_put_u32(msg, KCOLO_A_SEQ, what->seq) ||
+	    (what->tuple.proto == IPPROTO_TCP &&
+	     nla_put_u32(msg, KCOLO_A_SEQ, what->seq)) ||
 	    nla_put(msg, KCOLO_A_PRIMARY, what->p_len, what->p) ||
 	    nla_put(msg, KCOLO_A_SECONDARY, what->s_len, what->s))
 		return false;

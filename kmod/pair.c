@@ -288,6 +288,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	pair->walked = jiffies;
 	kcolo_hold_setup(pair);
 	kcolo_request_setup(pair);
+	kcolo_dflow_setup(pair);
 	INIT_DELAYED_WORK(&pair->scan_work, scan);
 	pair->stats = alloc_percpu_gfp(struct kcolo_stats, GFP_KERNEL_ACCOUNT);
 	if (!pair->stats)
@@ -447,6 +448,7 @@ static void remove_pair(struct kcolo_pair *pair)
 	synchronize_net();
 	cancel_delayed_work_sync(&pair->scan_work);
 	cancel_delayed_work_sync(&pair->tell_work);
+	cancel_delayed_work_sync(&pair->late_work);
 	cancel_work_sync(&pair->out_work);
 
 	purge(pair, NULL);

@@ -43,6 +43,24 @@ static u32 equal_paged(struct sk_buff *a, u32 a_off, struct sk_buff *b,
 }
 
 /**
+ * kcolo_payload_same() - how many bytes of two packets are equal
+ * @a: a packet
+ * @a_off: first byte of it to compare
+ * @b: another packet
+ * @b_off: first byte of it to compare
+ * @len: bytes to compare, both have them
+ *
+ * Return: equal bytes before the first difference, @len if there is none.
+ */
+u32 kcolo_payload_same(struct sk_buff *a, u32 a_off, struct sk_buff *b,
+		       u32 b_off, u32 len)
+{
+	if (a_off + len <= skb_headlen(a) && b_off + len <= skb_headlen(b))
+		return first_difference(a->data + a_off, b->data + b_off, len);
+	return equal_paged(a, a_off, b, b_off, len);
+}
+
+/**
  * kcolo_payload_equal() - how many payload bytes of two packets are equal
  * @p: segment of the primary, in a held packet
  * @p_off: first byte of its payload to compare
@@ -56,16 +74,29 @@ u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
 			const struct kcolo_seg *s, u32 s_off, u32 len)
 {
 	const struct kcolo_held *ph = kcolo_held_of(p), *sh = kcolo_held_of(s);
-	struct sk_buff *a = ph->skb, *b = sh->skb;
 
 	trace_compare_ip_info(ph, sh);
 	trace_compare_tcp_info(KCOLO_P, ph, p_off);
 	trace_compare_tcp_info(KCOLO_S, sh, s_off);
-	p_off += ph->data;
-	s_off += sh->data;
-	if (p_off + len <= skb_headlen(a) && s_off + len <= skb_headlen(b))
-		return first_difference(a->data + p_off, b->data + s_off, len);
-	return equal_paged(a, p_off, b, s_off, len);
+	return kcolo_payload_same(ph->skb, ph->data + p_off,
+				  sh->skb, sh->data + s_off, len);
+}
+
+/**
+ * kcolo_payload_peek() - copy some bytes of a packet for an event
+ * @skb: packet
+ * @off: first byte
+ * @len: bytes that it has from there on
+ * @buf: KCOLO_SNIPPET_MAX bytes
+ *
+ * Return: bytes copied.
+ */
+u8 kcolo_payload_peek(const struct sk_buff *skb, u32 off, u32 len, u8 *buf)
+{
+	len = min_t(u32, len, KCOLO_SNIPPET_MAX);
+	if (!len || skb_copy_bits(skb, off, buf, len))
+		return 0;
+	return len;
 }
 
 /**
@@ -82,8 +113,5 @@ u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf)
 	u32 off = seq - seg->seq - !!(seg->flags & KCOLO_TCP_SYN);
 	u32 len = seg->end - seq - !!(seg->flags & KCOLO_TCP_FIN);
 
-	len = min_t(u32, len, KCOLO_SNIPPET_MAX);
-	if (!len || skb_copy_bits(held->skb, held->data + off, buf, len))
-		return 0;
-	return len;
+	return kcolo_payload_peek(held->skb, held->data + off, len, buf);
 }

@@ -98,7 +98,7 @@ static enum kcolo_pkt_verdict parse_ip4(struct kcolo_pkt *pkt, const u8 *ip,
 	if (get16(ip + 6) & 0x3fff)	/* more fragments, or not the first */
 		return KCOLO_PKT_OTHER;
 	if (ip[9] != PROTO_TCP)
-		return KCOLO_PKT_OTHER;
+		return KCOLO_PKT_DGRAM;
 	return parse_tcp(pkt, ip, avail);
 }
 
@@ -123,9 +123,12 @@ static enum kcolo_pkt_verdict parse_ip6(struct kcolo_pkt *pkt, const u8 *ip,
 	next = ip[6];
 	for (exts = 0; next != PROTO_TCP; exts++) {
 		pkt->tuple.proto = next;
+		pkt->l4 = off;
+		if (next == EXT_FRAGMENT)
+			return KCOLO_PKT_OTHER;
 		if (next != EXT_HOPOPTS && next != EXT_ROUTING &&
 		    next != EXT_AUTH && next != EXT_DSTOPTS)
-			return KCOLO_PKT_OTHER; /* fragments are put together before us */
+			return KCOLO_PKT_DGRAM;
 		if (exts == EXT_MAX)
 			return KCOLO_PKT_BAD;
 		if (!readable(pkt, avail, off + 8))

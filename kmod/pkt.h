@@ -13,12 +13,15 @@
 /**
  * enum kcolo_pkt_verdict - what a packet turned out to be
  * @KCOLO_PKT_TCP: a whole TCP segment; all of struct kcolo_pkt is valid
- * @KCOLO_PKT_OTHER: another protocol or a fragment; only addresses are valid
+ * @KCOLO_PKT_DGRAM: a whole packet of another protocol; addresses, protocol, @l4
+ *	and @end are valid
+ * @KCOLO_PKT_OTHER: a fragment; only addresses are valid
  * @KCOLO_PKT_MORE: @need bytes of header must be readable, ask again
  * @KCOLO_PKT_BAD: lengths contradict each other or the packet's end
  */
 enum kcolo_pkt_verdict {
 	KCOLO_PKT_TCP,
+	KCOLO_PKT_DGRAM,
 	KCOLO_PKT_OTHER,
 	KCOLO_PKT_MORE,
 	KCOLO_PKT_BAD,

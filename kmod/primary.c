@@ -481,6 +481,10 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 
 	if (likely(flow->epoch == phase.epoch))
 		return;
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_sync(flow, phase);
+		return;
+	}
 	flow->epoch = phase.epoch;
 	flow->asked = false;
 	list_for_each_entry(held, &flow->queued, list)
@@ -517,6 +521,10 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
  */
 void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 {
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_resume(flow, phase);
+		return;
+	}
 	if (flow->cmp.state != KCOLO_CMP_NONE)
 		take_early(flow, kcolo_tag(phase.epoch));
 	advance(flow);
@@ -685,6 +693,8 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	switch (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6)) {
 	case KCOLO_PKT_TCP:
 		break;
+	case KCOLO_PKT_DGRAM:
+		return kcolo_dflow_vm(pair, &pkt, skb, state);
 	case KCOLO_PKT_OTHER:
 		kcolo_count(pair, UNCOMPARED_PROTO);
 		return kcolo_hold_behind(pair, skb, state);
@@ -895,8 +905,17 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	return true;
 }
 
-/* C4: only during a checkpoint may another epoch be the next one. */
-static bool tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase, u8 tag)
+/**
+ * kcolo_primary_tag_fits() - is a packet of the secondary of this epoch (C4)
+ * @pair: a primary pair
+ * @phase: of the pair
+ * @tag: that the packet carries
+ *
+ * Return: true if it may be heard, else it is counted; only during a checkpoint
+ * may another epoch be the next one.
+ */
+bool kcolo_primary_tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase,
+			    u8 tag)
 {
 	if (phase.state == KCOLO_STATE_BYPASS) {
 		kcolo_count(pair, SECONDARY_BYPASS);
@@ -943,7 +962,7 @@ retry:
 	}
 	phase = kcolo_phase(pair);	/* under the lock it can only have moved on */
 	kcolo_primary_sync(flow, phase);
-	if (!tag_fits(pair, phase, tag)) {
+	if (!kcolo_primary_tag_fits(pair, phase, tag)) {
 		unlock_flow(flow);
 		consume_skb(skb);
 		return;
@@ -991,13 +1010,16 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
 	bool v6 = state->pf == NFPROTO_IPV6;
+	enum kcolo_pkt_verdict verdict;
 	struct kcolo_pkt pkt;
 	u8 tag;
 
 	kcolo_count(pair, SECONDARY_PACKETS);
 	kcolo_count_n(pair, SECONDARY_BYTES, skb->len);
-	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
+	verdict = kcolo_pkt_parse_skb(&pkt, skb, v6);
+	switch (verdict) {
 	case KCOLO_PKT_TCP:
+	case KCOLO_PKT_DGRAM:
 		break;
 	case KCOLO_PKT_OTHER:
 		kcolo_count(pair, SECONDARY_IGNORED);
@@ -1008,7 +1030,9 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 		return NF_DROP;
 	}
 	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
-	if (!tag_fits(pair, kcolo_phase(pair), tag))
+	if (verdict == KCOLO_PKT_DGRAM)
+		return kcolo_dflow_peer(pair, &pkt, skb, state, tag);
+	if (!kcolo_primary_tag_fits(pair, kcolo_phase(pair), tag))
 		return NF_DROP;
 	hear_peer(pair, &pkt, skb, state, tag);
 	return NF_STOLEN;
@@ -1228,6 +1252,10 @@ static void scan_flow(struct kcolo_flow *flow, void *now)
 		goto unlock;
 	phase = kcolo_phase(pair);
 	kcolo_primary_sync(flow, phase);
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_scan(flow, *(u64 *)now);
+		goto unlock;
+	}
 	if (phase.state == KCOLO_STATE_RUNNING)
 		seek_partner(flow, *(u64 *)now);
 	if (idle_too_long(flow) && list_empty(&flow->held) &&
@@ -1265,7 +1293,9 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 	struct kcolo_held *held, *next;
 
 	spin_lock(&flow->lock);
-	if (!flow->dead) {
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_let_go(flow);
+	} else if (!flow->dead) {
 		list_for_each_entry_safe(held, next, &flow->held, list) {
 			unhold(flow, held);
 			INIT_LIST_HEAD(&held->list);
@@ -1290,6 +1320,10 @@ void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
 	LIST_HEAD(gone);
 
 	spin_lock(&flow->lock);
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_purge(flow, dev, &gone);
+		goto unlock;
+	}
 	list_for_each_entry_safe(held, next, &flow->held, list) {
 		if (dev && held->skb->dev != dev)
 			continue;
@@ -1302,6 +1336,7 @@ void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
 		drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}
+unlock:
 	spin_unlock(&flow->lock);
 	kcolo_hold_purge(flow->pair, &gone, NULL);
 }

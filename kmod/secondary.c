@@ -355,6 +355,7 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		if (translate(pair, skb, &pkt, from_vm))
 			goto drop;
 		break;
+	case KCOLO_PKT_DGRAM:
 	case KCOLO_PKT_OTHER:
 		break;
 	default:

@@ -3,6 +3,7 @@
 
 import socket
 import struct
+import zlib
 
 import harness
 import packet
@@ -36,13 +37,13 @@ def zoo(dst):
     yield 'tcp4', seg
     yield 'tcp6', seg6
     yield 'syn', syn
-    yield 'udp4', packet.udp(g4, c4, 53, 5353, b'SVM!', macs=(dst, GUEST_MAC))
-    yield 'udp6', packet.udp(g6, c6, 53, 5353, b'SVM!', macs=(dst, GUEST_MAC))
-    yield 'dhcp', packet.udp(b'\0' * 4, b'\xff' * 4, 68, 67, b'SVM!' * 80, macs=(dst, GUEST_MAC))
-    yield 'icmp', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 1, b'\x08\0\xf7\xff\0\0\0\0'))
+    yield 'udp4', packet.udp(g4, c4, 53, 5353, b'SVM!', macs=(dst, GUEST_MAC), ttl=1)
+    yield 'udp6', packet.udp(g6, c6, 53, 5353, b'SVM!', macs=(dst, GUEST_MAC), ttl=1)
+    yield 'dhcp', packet.udp(b'\0' * 4, b'\xff' * 4, 68, 67, b'SVM!' * 80, macs=(dst, GUEST_MAC), ttl=1)
+    yield 'icmp', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 1, b'\x08\0\xf7\xff\0\0\0\0', ttl=1))
     yield 'igmp', eth(dst, GUEST_MAC, 0x0800, ip4(g4, b'\xe0\0\0\x16', 2, b'\x22\0\xdd\xff' + b'\0' * 4, ttl=1))
-    yield 'sctp', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 132, b'\0' * 32))
-    yield 'gre', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 47, b'\0\0\x08\0' + seg[14:]))
+    yield 'sctp', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 132, b'\0' * 32, ttl=1))
+    yield 'gre', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 47, b'\0\0\x08\0' + seg[14:], ttl=1))
     yield 'fragment', eth(dst, GUEST_MAC, 0x0800, ip4(g4, c4, 17, b'x' * 64, ipid=9, frag=0x2000))
     yield 'neighbour solicitation', eth(dst, GUEST_MAC, 0x86dd, icmp6(g6, all6, 135, b'\0' * 4 + c6))
     yield 'neighbour advertisement', eth(dst, GUEST_MAC, 0x86dd, icmp6(g6, all6, 136, b'\x20\0\0\0' + g6))
@@ -200,13 +201,18 @@ def s3_fragments_do_not_mix(f, order):
         body = head + byte * 1400
         check_sum = packet.csum(body, packet.pseudo(g, c, 17, len(body))) ^ 0xffff
         body = body[:6] + struct.pack('!H', check_sum) + body[8:]
-        for n, frame in enumerate(fragments(f.v6, g, c, 17, body, 4711, (CLIENT_MAC, GUEST_MAC), ttl), 1):
+        for n, frame in enumerate(fragments(f.v6, g, c, 17, body, zlib.crc32(order.encode()) & 0xffff, (CLIENT_MAC, GUEST_MAC), ttl), 1):
             frames[who + str(n)] = frame
     for step in order.split():
         f.ports['pv' if step[0] == 'p' else 'ps'].send(frames[step])
+    no_secondary(f, b'SSSS')
+    whole = 'p1' in order and 'p2' in order
+    f.wait_stats(held=int(whole))
+    f.failover()
+    f.wait_stats(held=0)
     got = no_secondary(f, b'SSSS')
     total = sum(p.raw.count(b'P') for p in got)
-    if 'p1' in order and 'p2' in order:
+    if whole:
         check(total >= 1400, 'the primary\'s datagram did not leave whole: %r', got)
     got.clear()
     f.ports['pv'].queue.clear()

@@ -77,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	must(parse(&whole, data, len, len, v6) == verdict,
 	     "the verdict depends on what is readable");
+	if (verdict == KCOLO_PKT_DGRAM)
+		must(pkt.l4 <= pkt.end && pkt.end <= len, "beyond the end");
 	if (verdict != KCOLO_PKT_TCP)
 		return 0;
 	check_tcp(&pkt, data, len);

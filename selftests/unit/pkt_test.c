@@ -92,6 +92,8 @@ FIXTURE_VARIANT(parse) {
 
 #define BAD .verdict = KCOLO_PKT_BAD
 #define OTHER .verdict = KCOLO_PKT_OTHER
+#define DGRAM(where, ends) .verdict = KCOLO_PKT_DGRAM, .l4 = (where), \
+	.end = (ends)
 #define TCP(where, payload_at, ends) .verdict = KCOLO_PKT_TCP, \
 	.l4 = (where), .data = (payload_at), .end = (ends)
 
@@ -192,11 +194,14 @@ TEST_F(parse, verdict)
 
 	ASSERT_EQ(variant->verdict,
 		  parse(&pkt, &self->pkt, self->pkt.len, variant->v6));
+	if (variant->verdict == KCOLO_PKT_TCP ||
+	    variant->verdict == KCOLO_PKT_DGRAM) {
+		EXPECT_EQ(variant->l4, pkt.l4);
+		EXPECT_EQ(variant->end, pkt.end);
+	}
 	if (variant->verdict != KCOLO_PKT_TCP)
 		return;
-	EXPECT_EQ(variant->l4, pkt.l4);
 	EXPECT_EQ(variant->data, pkt.data);
-	EXPECT_EQ(variant->end, pkt.end);
 	EXPECT_EQ(variant->seq, pkt.seq);
 	EXPECT_EQ(variant->seq_end, pkt.seq_end);
 	EXPECT_EQ(0x01020304, pkt.ack);
@@ -287,9 +292,9 @@ CASE(r11_v4_df, .frag = 0x4000, TCP(20, 40, 40));
 CASE(r8_v4_first_fragment, .frag = 0x2000, .payload = 9, OTHER);
 CASE(r8_v4_last_fragment, .frag = 0x0001, .payload = 9, OTHER);
 CASE(r8_v4_far_fragment, .frag = 0x1fff, .payload = 9, OTHER);
-CASE(r8_v4_udp, .proto = 17, OTHER);
-CASE(r8_v4_icmp, .proto = 1, OTHER);
-CASE(r11_v4_udp_of_no_length, .proto = 17, .total = 20, OTHER);
+CASE(r8_v4_udp, .proto = 17, DGRAM(20, 40));
+CASE(r8_v4_icmp, .proto = 1, DGRAM(20, 40));
+CASE(r11_v4_udp_of_no_length, .proto = 17, .total = 20, DGRAM(20, 20));
 /* As skb_ip_totlen(): only a super-packet comes here without a length. */
 CASE(w1_v4_super_packet, .payload = 65535, .total = -1, .seq_end = 65535,
      TCP(20, 40, 65575));
@@ -332,11 +337,11 @@ CASE(r11_v6_doff_beyond_end, .v6 = true, .doff = 6, BAD);
 CASE(r8_v6_fragment, .v6 = true, EXT("\x2c\x00\x08"), OTHER);
 CASE(r8_v6_fragment_behind_extension, .v6 = true,
      EXT("\x3c\x00\x08\x2c\x00\x08"), OTHER);
-CASE(r8_v6_udp, .v6 = true, .proto = 17, OTHER);
+CASE(r8_v6_udp, .v6 = true, .proto = 17, DGRAM(40, 60));
 CASE(r8_v6_udp_behind_extension, .v6 = true, .proto = 17,
-     EXT("\x00\x00\x08"), OTHER);
-CASE(r8_v6_esp, .v6 = true, .proto = 50, OTHER);
-CASE(r8_v6_no_next_header, .v6 = true, .proto = 59, OTHER);
+     EXT("\x00\x00\x08"), DGRAM(48, 68));
+CASE(r8_v6_esp, .v6 = true, .proto = 50, DGRAM(40, 60));
+CASE(r8_v6_no_next_header, .v6 = true, .proto = 59, DGRAM(40, 60));
 CASE(w1_v6_super_packet, .v6 = true, .payload = 65535, .total = -1,
      .seq_end = 65535, TCP(40, 60, 65595));
 
