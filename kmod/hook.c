@@ -4,6 +4,7 @@
  *
  *	prio	hook	role, port		does
  *	-401	PRE	both			a zone of its own per pair (S3)
+ *	-399	PRE	primary, vm		no longer, for conntrack
  *	-300	BR_PRE	primary, peer		drops what the IP hooks don't see (S1)
  *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-199	PRE	secondary		gives new connections an extension
@@ -16,8 +17,11 @@
  * in its bridge information; state->in and skb->dev are the bridge.
  */
 #include <linux/if_vlan.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/netfilter_ipv4.h>
+#include <net/ip.h>
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
@@ -118,15 +122,38 @@ static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 	return NULL;
 }
 
+/* What cannot be a fragment, told by the first header alone. */
+static bool no_fragment(const struct sk_buff *skb, bool v6)
+{
+	u8 next;
+
+	if (!v6)
+		return !ip_is_fragment(ip_hdr(skb));
+	next = ipv6_hdr(skb)->nexthdr;
+	return next == IPPROTO_TCP || next == IPPROTO_UDP ||
+	       next == IPPROTO_ICMPV6;
+}
+
+/* Fragments of two guests with equal addresses are not put together (S3). */
+static void zone_for_fragments(const struct kcolo_pair *pair,
+			       struct sk_buff *skb, bool v6)
+{
+	if (no_fragment(skb, v6) || skb_nfct(skb))
+		return;
+	nf_conntrack_get(&pair->vm_tmpl->ct_general);
+	nf_ct_set(skb, pair->vm_tmpl, IP_CT_NEW);
+}
+
 static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
 	struct kcolo_port *port = port_in(skb, state);
 	struct kcolo_pair *pair = port ? port->pair : NULL;
 
-	/* The primary's guest shares its zone with its clients. */
-	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm)
+	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm) {
+		zone_for_fragments(pair, skb, state->pf == NFPROTO_IPV6);
 		return NF_ACCEPT;
+	}
 	if (atomic_read(&kcolo_net(state->net)->failed_over) &&
 	    nf_bridge_info_get(skb) &&
 	    (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER))
@@ -135,6 +162,21 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	nf_conntrack_get(&pair->tmpl->ct_general);
 	nf_ct_set(skb, pair->tmpl, IP_CT_NEW);
+	return NF_ACCEPT;
+}
+
+/* To conntrack the primary's guest is in the same zone as its clients. */
+static unsigned int pre_unzone(void *priv, struct sk_buff *skb,
+			       const struct nf_hook_state *state)
+{
+	struct kcolo_port *port;
+
+	if (likely(!skb_nfct(skb)))
+		return NF_ACCEPT;
+	port = port_in(skb, state);
+	if (port && port->is_vm && port->pair->role == KCOLO_ROLE_PRIMARY &&
+	    skb_nfct(skb) == &port->pair->vm_tmpl->ct_general)
+		nf_reset_ct(skb);
 	return NF_ACCEPT;
 }
 
@@ -239,6 +281,12 @@ static const struct nf_hook_ops hook_ops[] = {
 		.pf = NFPROTO_INET,
 		.hooknum = NF_INET_PRE_ROUTING,
 		.priority = NF_IP_PRI_CONNTRACK_DEFRAG - 1,
+	},
+	{
+		.hook = pre_unzone,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_CONNTRACK_DEFRAG + 1,
 	},
 	{
 		.hook = pre_peer,

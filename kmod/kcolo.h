@@ -168,6 +168,8 @@ struct kcolo_request {
  * @role: enum kcolo_role
  * @zone: conntrack zone of its own (S3)
  * @tmpl: template conntrack that puts packets into @zone
+ * @vm_zone: zone in which fragments of the primary's guest are put together (S3)
+ * @vm_tmpl: template conntrack that puts them into @vm_zone, NULL on a secondary
  * @vm: the guest's port
  * @peer: the port towards the other host
  * @cfg: settings
@@ -214,6 +216,8 @@ struct kcolo_pair {
 	u8 role;
 	u16 zone;
 	struct nf_conn *tmpl;
+	u16 vm_zone;
+	struct nf_conn *vm_tmpl;
 	struct kcolo_port vm;
 	struct kcolo_port peer;
 	struct kcolo_config cfg;

@@ -236,23 +236,47 @@ static void scan(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(pair->cfg.scan)));
 }
 
-static int make_zone(struct kcolo_pair *pair)
+static struct nf_conn *make_zone(struct net *net, u16 *number)
 {
 	struct nf_conntrack_zone zone;
+	struct nf_conn *tmpl;
 	int id;
 
 	id = ida_alloc_range(&zones, ZONE_FIRST, ZONE_LAST, GFP_KERNEL);
 	if (id < 0)
-		return id;
+		return NULL;
 	nf_ct_zone_init(&zone, id, NF_CT_DEFAULT_ZONE_DIR, 0);
-	pair->zone = id;
-	pair->tmpl = nf_ct_tmpl_alloc(pair->net, &zone, GFP_KERNEL);
-	if (!pair->tmpl) {
+	tmpl = nf_ct_tmpl_alloc(net, &zone, GFP_KERNEL);
+	if (!tmpl) {
 		ida_free(&zones, id);
-		return -ENOMEM;
+		return NULL;
 	}
-	__set_bit(IPS_CONFIRMED_BIT, &pair->tmpl->status);
-	return 0;
+	__set_bit(IPS_CONFIRMED_BIT, &tmpl->status);
+	*number = id;
+	return tmpl;
+}
+
+static void free_vm_zone(struct kcolo_pair *pair)
+{
+	if (!pair->vm_tmpl)
+		return;
+	nf_ct_put(pair->vm_tmpl);
+	ida_free(&zones, pair->vm_zone);
+}
+
+/* S3: neither the two sides nor two pairs share a queue of fragments. */
+static int make_zones(struct kcolo_pair *pair)
+{
+	if (pair->role == KCOLO_ROLE_PRIMARY) {
+		pair->vm_tmpl = make_zone(pair->net, &pair->vm_zone);
+		if (!pair->vm_tmpl)
+			return -ENOMEM;
+	}
+	pair->tmpl = make_zone(pair->net, &pair->zone);
+	if (pair->tmpl)
+		return 0;
+	free_vm_zone(pair);
+	return -ENOMEM;
 }
 
 static int in_zone(struct nf_conn *ct, void *pair)
@@ -268,6 +292,7 @@ static void free_zone(struct kcolo_pair *pair)
 	nf_ct_iterate_cleanup_net(in_zone, &iter);
 	nf_ct_put(pair->tmpl);
 	ida_free(&zones, pair->zone);
+	free_vm_zone(pair);
 }
 
 static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
@@ -299,7 +324,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 		err = kcolo_known_setup(pair);
 	if (err)
 		goto err_stats;
-	err = make_zone(pair);
+	err = make_zones(pair);
 	if (err)
 		goto err_table;
 	return pair;
