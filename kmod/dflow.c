@@ -362,6 +362,10 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 		kcolo_count(pair, UNCOMPARED_TIMED);
 		return kcolo_hold_behind(pair, skb, state);
 	}
+	if (kcolo_rule_bypass(pair, &tuple)) {
+		kcolo_count(pair, UNCOMPARED_RULE);
+		return kcolo_hold_behind(pair, skb, state);
+	}
 again:
 	flow = kcolo_flow_get(pair, &tuple);
 	if (!flow) {
@@ -460,6 +464,10 @@ unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 	}
 	if (kind == KCOLO_DGRAM_TIMED) {
 		kcolo_count(pair, SECONDARY_IGNORED);
+		return NF_DROP;
+	}
+	if (kcolo_rule_bypass(pair, &tuple)) {
+		kcolo_count(pair, SECONDARY_RULE);
 		return NF_DROP;
 	}
 	if (!kcolo_primary_tag_fits(pair, kcolo_phase(pair), tag))

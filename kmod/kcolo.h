@@ -161,6 +161,50 @@ struct kcolo_request {
 };
 
 /**
+ * struct kcolo_prefix - addresses that a rule matches
+ * @addr: the first of them
+ * @len: bits that they have in common
+ * @ok: there is such a condition
+ */
+struct kcolo_prefix {
+	struct kcolo_addr addr;
+	u8 len;
+	bool ok;
+};
+
+/**
+ * struct kcolo_rule - flows that leave uncompared, or do not (R13)
+ * @list: in kcolo_pair.rules, RCU, changed under kcolo_net.cfg
+ * @rcu: delayed free
+ * @id: unique in the pair
+ * @packets: that it matched
+ * @src: the guest's addresses
+ * @dst: the clients' addresses
+ * @sport: the guest's port, network order, if @has_sport
+ * @dport: the client's port, network order, if @has_dport
+ * @has_sport: @sport is a condition
+ * @has_dport: @dport is a condition
+ * @v6: of @src and @dst
+ * @proto: protocol, 0 for all
+ * @action: enum kcolo_rule_action
+ */
+struct kcolo_rule {
+	struct list_head list;
+	struct rcu_head rcu;
+	u32 id;
+	atomic64_t packets;
+	struct kcolo_prefix src;
+	struct kcolo_prefix dst;
+	__be16 sport;
+	__be16 dport;
+	bool has_sport;
+	bool has_dport;
+	bool v6;
+	u8 proto;
+	u8 action;
+};
+
+/**
  * struct kcolo_pair - two replicas, this host's end
  * @list: in kcolo_net.pairs
  * @net: network namespace, no reference: the pair dies with it
@@ -199,6 +243,9 @@ struct kcolo_request {
  * @scan_work: timeouts, old connections, requests
  * @tell_work: tells user space about an open request
  * @request: the open request
+ * @rules: R13, in order
+ * @rule_n: their number
+ * @rule_id: that of the newest
  * @late: flows in which a datagram's window passes soon, under @out_lock
  * @late_at: jiffies, when @late_work runs, if it is pending
  * @late_work: looks at @late
@@ -249,6 +296,9 @@ struct kcolo_pair {
 	struct delayed_work scan_work;
 	struct delayed_work tell_work;
 	struct kcolo_request request;
+	struct list_head rules;
+	u32 rule_n;
+	u32 rule_id;
 	struct list_head late;
 	unsigned long late_at;
 	struct delayed_work late_work;
@@ -660,6 +710,18 @@ int kcolo_pair_set(struct kcolo_pair *pair, struct nlattr **attrs,
 		   struct netlink_ext_ack *extack);
 int kcolo_pair_del(struct kcolo_pair *pair, bool force,
 		   struct netlink_ext_ack *extack);
+
+/* rule.c */
+bool kcolo_rule_says_bypass(const struct kcolo_pair *pair,
+			    const struct kcolo_tuple *tuple);
+bool kcolo_rule_bypass(struct kcolo_pair *pair,
+		       const struct kcolo_tuple *tuple);
+int kcolo_rule_add(struct kcolo_pair *pair, struct nlattr **attrs,
+		   struct netlink_ext_ack *extack);
+int kcolo_rule_del(struct kcolo_pair *pair, struct nlattr **attrs,
+		   struct netlink_ext_ack *extack);
+void kcolo_rule_purge(struct kcolo_pair *pair);
+int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule);
 
 /* stats.c */
 int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair);

@@ -517,6 +517,94 @@ int kcolo_nl_flow_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
+int kcolo_nl_rule_add_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kcolo_pair *pair = lock_pair(info);
+	int err;
+
+	if (IS_ERR(pair))
+		return PTR_ERR(pair);
+	err = kcolo_rule_add(pair, info->attrs, info->extack);
+	unlock_pair(info);
+	return err;
+}
+
+int kcolo_nl_rule_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kcolo_pair *pair = lock_pair(info);
+	int err;
+
+	if (IS_ERR(pair))
+		return PTR_ERR(pair);
+	err = kcolo_rule_del(pair, info->attrs, info->extack);
+	unlock_pair(info);
+	return err;
+}
+
+static int dump_rule(struct sk_buff *skb, struct netlink_callback *cb,
+		     struct kcolo_pair *pair, const struct kcolo_rule *rule)
+{
+	void *hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+				cb->nlh->nlmsg_seq, &kcolo_nl_family,
+				NLM_F_MULTI, KCOLO_CMD_RULE_GET);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	genl_dump_check_consistent(cb, hdr);
+	if (put_pair_name(skb, pair) || kcolo_rule_put(skb, rule)) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+/* args[1]: id of the last rule that is through */
+static int dump_rules(struct sk_buff *skb, struct netlink_callback *cb,
+		      struct kcolo_pair *pair)
+{
+	struct kcolo_rule *rule;
+	int err;
+
+	list_for_each_entry(rule, &pair->rules, list) {
+		if (rule->id <= cb->args[1])
+			continue;
+		err = dump_rule(skb, cb, pair, rule);
+		if (err)
+			return err;
+		cb->args[1] = rule->id;
+	}
+	return 0;
+}
+
+/* args[0]: pairs done */
+int kcolo_nl_rule_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct nlattr *name = genl_info_dump(cb)->attrs[KCOLO_A_PAIR];
+	struct kcolo_net *kn = kcolo_net(sock_net(skb->sk));
+	struct kcolo_pair *pair;
+	long i = 0;
+	int err;
+
+	mutex_lock(&kn->cfg);
+	cb->seq = kn->generation;
+	err = check_pair(kn, cb, name);
+	if (err) {
+		mutex_unlock(&kn->cfg);
+		return err;
+	}
+	list_for_each_entry(pair, &kn->pairs, list) {
+		if (i++ < cb->args[0] || !wanted(pair, name))
+			continue;
+		if (dump_rules(skb, cb, pair))
+			break;
+		cb->args[0] = i;
+		cb->args[1] = 0;
+	}
+	mutex_unlock(&kn->cfg);
+	return skb->len;
+}
+
 /*
  * Events. Nothing is built unless somebody listens; an event that cannot be
  * built or delivered is counted, what it says can be seen by `pair show`.

@@ -308,6 +308,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	pair->cfg = defaults;
 	read_config(&pair->cfg, attrs);
 	pair->vm.is_vm = true;
+	INIT_LIST_HEAD(&pair->rules);
 	pair->bounded = net->user_ns != &init_user_ns;
 	pair->phase_since = jiffies;
 	pair->walked = jiffies;
@@ -343,6 +344,7 @@ err_free:
 static void free_pair(struct kcolo_pair *pair)
 {
 	free_zone(pair);
+	kcolo_rule_purge(pair);
 	kvfree(pair->flows);
 	kvfree(pair->known);
 	free_percpu(pair->stats);

@@ -692,7 +692,10 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 	switch (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6)) {
 	case KCOLO_PKT_TCP:
-		break;
+		if (!kcolo_rule_bypass(pair, &pkt.tuple))
+			break;
+		kcolo_count(pair, UNCOMPARED_RULE);
+		return kcolo_hold_behind(pair, skb, state);
 	case KCOLO_PKT_DGRAM:
 		return kcolo_dflow_vm(pair, &pkt, skb, state);
 	case KCOLO_PKT_OTHER:
@@ -1032,6 +1035,10 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
 	if (verdict == KCOLO_PKT_DGRAM)
 		return kcolo_dflow_peer(pair, &pkt, skb, state, tag);
+	if (kcolo_rule_bypass(pair, &pkt.tuple)) {
+		kcolo_count(pair, SECONDARY_RULE);
+		return NF_DROP;
+	}
 	if (!kcolo_primary_tag_fits(pair, kcolo_phase(pair), tag))
 		return NF_DROP;
 	hear_peer(pair, &pkt, skb, state, tag);

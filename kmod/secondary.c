@@ -56,6 +56,18 @@ static struct stamps stamps_of(const struct kcolo_pkt *pkt,
 	return ts;
 }
 
+/* Does a rule name the connection of a segment (R13)? */
+static bool left_alone(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
+		       bool from_vm)
+{
+	struct kcolo_tuple reverse;
+
+	if (from_vm)
+		return kcolo_rule_bypass(pair, &pkt->tuple);
+	kcolo_tuple_reverse(&reverse, &pkt->tuple);
+	return kcolo_rule_bypass(pair, &reverse);
+}
+
 /**
  * kcolo_secondary_track() - give a new connection room for its offset
  * @pair: a secondary pair
@@ -84,6 +96,8 @@ unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
 		return NF_ACCEPT;
 	if (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6) !=
 	    KCOLO_PKT_TCP || !(pkt.flags & KCOLO_TCP_SYN))
+		return NF_ACCEPT;
+	if (left_alone(pair, &pkt, from_vm))
 		return NF_ACCEPT;
 	if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows)) {
 		kcolo_count(pair, FLOWS_REFUSED);
@@ -275,6 +289,10 @@ static void miss(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 {
 	struct kcolo_miscompare what = { .reason = KCOLO_REASON_LOST };
 
+	if (left_alone(pair, pkt, from_vm)) {
+		kcolo_count(pair, UNCOMPARED_RULE);
+		return;
+	}
 	kcolo_count(pair, UNTRACKED);
 	guest_tuple(&what.tuple, pkt, from_vm);
 	if (!kcolo_known_take(pair, &what.tuple))

@@ -6,7 +6,7 @@
 TOOLS=$REPO/tools
 NETNS_FLAG=()	# where k() works
 declare -A GRAMMAR=([all]=$(kcolo help))
-for object in pair flow stats monitor; do
+for object in pair flow rule stats monitor; do
 	GRAMMAR[$object]=$(kcolo $object help)
 done
 
@@ -107,7 +107,7 @@ check_help() {
 	check "help" says '^Usage: kcolo ' help
 	check "-h" says '^Usage: kcolo ' -h
 	check "--help" says '^Usage: kcolo ' --help
-	for o in pair flow stats monitor; do
+	for o in pair flow rule stats monitor; do
 		check "$o help" says "^Usage: kcolo .*$o " $o help
 		grammar=${GRAMMAR[$o]/Usage:/      }
 		check "help has the grammar of $o" test "${GRAMMAR[all]/"$grammar"/}" != "${GRAMMAR[all]}"
@@ -119,6 +119,9 @@ check_help() {
 		check "pair $v NAME help" says '^Usage: kcolo pair add' pair $v x help
 	done
 	check "flow show help" says '^Usage: kcolo .*flow' flow show help
+	for v in add del show; do
+		check "rule $v help" says '^Usage: kcolo rule add' rule $v help
+	done
 	check "stats show help" says '^Usage: kcolo .*stats' stats show help
 	check "help needs no namespace" says '^Usage: kcolo ' -n nosuchnamespace pair help
 	check "-V" says '^kcolo [0-9]+\.[0-9]+.*, module ' -V
@@ -205,7 +208,7 @@ check_documents() {
 	else
 		skip "names and manual agree with the spec" "there is no python3-yaml"
 	fi
-	check "completion: objects" completes "flow help monitor pair stats" ''
+	check "completion: objects" completes "flow help monitor pair rule stats" ''
 	check "completion: options" completes "-n -netns" -n
 	check "completion: verbs" completes "add checkpoint del failover help set show" pair ''
 	check "completion: settings" completes "max-bytes max-flows max-packets min-interval mode peer scan timeout vm" \
@@ -214,6 +217,8 @@ check_documents() {
 	check "completion: alternatives" completes "abort begin commit" pair checkpoint x ''
 	check "completion: what belongs to one of them" completes "epoch" pair checkpoint x commit ''
 	check "completion: nothing more" completes "" pair checkpoint x abort ''
+	check "completion: a rule" completes "action dport dst pair proto sport src" rule add ''
+	check "completion: what a rule does" completes "bypass compare" rule add pair x action ''
 	check "completion: events" completes "all checkpoint flow miscompare pair" monitor ''
 	check "completion: devices" completes "lo" pair add x vm lo
 }

@@ -445,7 +445,8 @@ def timed(v6):
     """Protocol, bytes, hop limit."""
     if not v6:
         return [(IGMP, b'\x16\0\0\0\xe0\0\0\xfb', 1), (IGMP, b'\x22\0\0\0' + b'\0' * 4, 1)]
-    return [(ICMP6, icmp(True, kind, 0, b'\0' * 4, b'\0' * 16), 255) for kind in (130, 131, 132, 133, 134, 135, 136, 137, 143)]
+    kinds = 130, 131, 132, 133, 134, 135, 136, 137, 143
+    return [(ICMP6, icmp(True, kind, 0, b'\0' * 4, b'\0' * 16), 255) for kind in kinds]
 
 
 @case()

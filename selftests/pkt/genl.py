@@ -45,9 +45,9 @@ A_NAME = {v: k for k, v in A.items()}
 STATS_NAME = {v: k for k, v in STATS.items()}
 CMD_NAME = {v: k for k, v in CMD.items()}
 ENUM_OF = {'role': 'role', 'mode': 'mode', 'state': 'state', 'request': 'reason', 'reason': 'reason', 'cause': 'cause',
-           'action': 'action', 'flow_state': 'flow_state'}
+           'action': 'action', 'flow_state': 'flow_state', 'rule_action': 'rule_action'}
 FORMAT = {'proto': 'B', 'tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q', 'idle': 'Q', 'compared': 'Q',
-          'stream_offset': 'Q'}
+          'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B'}
 STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary'}
 
 

@@ -196,12 +196,13 @@ def s3_fragments_do_not_mix(f, order):
     """Both guests send fragments with the same id: one's half never completes the other's datagram."""
     g, c = GUEST[f.v6], CLIENT[f.v6]
     head = struct.pack('!HHHH', 53, 4000, 1408, 0)
+    ipid = zlib.crc32(order.encode()) & 0xffff      # a half of the case before may still wait
     frames = {}
     for who, byte, ttl in ('p', b'P', 64), ('s', b'S', 1):
         body = head + byte * 1400
         check_sum = packet.csum(body, packet.pseudo(g, c, 17, len(body))) ^ 0xffff
         body = body[:6] + struct.pack('!H', check_sum) + body[8:]
-        for n, frame in enumerate(fragments(f.v6, g, c, 17, body, zlib.crc32(order.encode()) & 0xffff, (CLIENT_MAC, GUEST_MAC), ttl), 1):
+        for n, frame in enumerate(fragments(f.v6, g, c, 17, body, ipid, (CLIENT_MAC, GUEST_MAC), ttl), 1):
             frames[who + str(n)] = frame
     for step in order.split():
         f.ports['pv' if step[0] == 'p' else 'ps'].send(frames[step])

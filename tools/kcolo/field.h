@@ -38,6 +38,7 @@ extern const struct type type_idle;
 extern const struct type type_enum;
 extern const struct type type_proto;
 extern const struct type type_addr;
+extern const struct type type_prefix;
 extern const struct type type_hex;
 extern const struct type type_nest;
 

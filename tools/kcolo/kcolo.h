@@ -77,6 +77,7 @@ struct object {
 
 extern const struct object object_pair;
 extern const struct object object_flow;
+extern const struct object object_rule;
 extern const struct object object_stats;
 extern const struct object object_monitor;
 

@@ -17,6 +17,7 @@ struct options opts;
 static const struct object *const objects[] = {
 	&object_pair,
 	&object_flow,
+	&object_rule,
 	&object_stats,
 	&object_monitor,
 };
@@ -25,7 +26,7 @@ static const char usage_head[] =
 "Usage: kcolo [ OPTIONS ] OBJECT [ COMMAND | help ]\n"
 "       kcolo [ OPTIONS ] [ -force ] -batch FILE\n"
 "       kcolo help\n"
-"where  OBJECT  := { pair | flow | stats | monitor }\n"
+"where  OBJECT  := { pair | flow | rule | stats | monitor }\n"
 "       OPTIONS := { -V[ersion] | -s[tatistics] | -j[son] | -p[retty] |\n"
 "                    -t[imestamp] | -ts[hort] | -n[etns] NETNS | -b[atch] FILE |\n"
 "                    -force }\n";

@@ -67,6 +67,16 @@ const struct names names_action = {
 	.name = action,
 };
 
+static const char *const rule_action[] = {
+	"bypass",
+	"compare",
+};
+
+const struct names names_rule_action = {
+	.n = sizeof(rule_action) / sizeof(*rule_action),
+	.name = rule_action,
+};
+
 static const char *const cause[] = {
 	"user",
 	"expired",
@@ -133,6 +143,11 @@ static const char *const kcolo_attrs[] = {
 	"primary",
 	"secondary",
 	"tsoffset",
+	"rule-id",
+	"rule-action",
+	"src-len",
+	"dst-len",
+	"packets",
 };
 
 const struct names names_kcolo_attrs = {
@@ -140,7 +155,7 @@ const struct names names_kcolo_attrs = {
 	.name = kcolo_attrs,
 };
 
-_Static_assert(KCOLO_A_MAX == 37,
+_Static_assert(KCOLO_A_MAX == 42,
 	       "run spec-names.py: the spec has changed");
 
 static const char *const stats_attrs[] = {
@@ -166,6 +181,7 @@ static const char *const stats_attrs[] = {
 	"uncompared-midstream",
 	"uncompared-proto",
 	"uncompared-timed",
+	"uncompared-rule",
 	"uncompared-bypass",
 	"malformed",
 	"secondary-malformed",
@@ -175,6 +191,7 @@ static const char *const stats_attrs[] = {
 	"secondary-stale",
 	"secondary-refused",
 	"secondary-ignored",
+	"secondary-rule",
 	"secondary-bypass",
 	"overflow",
 	"nomem",
@@ -214,5 +231,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 59,
+_Static_assert(KCOLO_A_STATS_MAX == 64,
 	       "run spec-names.py: the spec has changed");

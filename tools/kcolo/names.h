@@ -13,6 +13,7 @@ extern const struct names names_mode;
 extern const struct names names_state;
 extern const struct names names_reason;
 extern const struct names names_action;
+extern const struct names names_rule_action;
 extern const struct names names_cause;
 extern const struct names names_flow_state;
 extern const struct names names_kcolo_attrs;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/kcolo.h>
+
 #include "field.h"
 #include "nl.h"
 #include "out.h"
@@ -277,6 +279,29 @@ static int addr_put(const struct field *field, struct nlmsghdr *req,
 	return RC_OK;
 }
 
+/* Without a length only that address. */
+static int prefix_put(const struct field *field, struct nlmsghdr *req,
+		      const char *arg)
+{
+	int n = strcspn(arg, "/");
+	char addr[INET6_ADDRSTRLEN];
+	unsigned long len;
+	int rc;
+
+	if (n >= (int)sizeof(addr))
+		return bad_usage("%s \"%s\" is not a prefix", field->word, arg);
+	snprintf(addr, sizeof(addr), "%.*s", n, arg);
+	rc = addr_put(field, req, addr);
+	if (rc || !arg[n])
+		return rc;
+	rc = number_parse(field, arg + n + 1, strchr(addr, ':') ? 128 : 32,
+			  &len);
+	if (!rc)
+		mnl_attr_put_u8(req, field->attr == KCOLO_A_SRC ?
+				     KCOLO_A_SRC_LEN : KCOLO_A_DST_LEN, len);
+	return rc;
+}
+
 static int proto_put(const struct field *field, struct nlmsghdr *req,
 		     const char *arg)
 {
@@ -305,6 +330,7 @@ const struct type type_idle = { .get = uint_get, .text = idle_text };
 const struct type type_enum = { .get = enum_get, .put = enum_put };
 const struct type type_proto = { .get = proto_get, .put = proto_put };
 const struct type type_addr = { .get = addr_get, .put = addr_put };
+const struct type type_prefix = { .get = addr_get, .put = prefix_put };
 const struct type type_hex = { .get = hex_get, .text = hex_text };
 const struct type type_nest = { .get = nest_get };
 
