@@ -96,17 +96,6 @@ static void ask_overflow(struct kcolo_pair *pair,
 	kcolo_request(pair, &what);
 }
 
-/* R8: the first of each side that have no partner. */
-static void ask_differ(struct kcolo_flow *flow)
-{
-	struct kcolo_dgram *p = kcolo_dgram_oldest(&flow->dgrams, KCOLO_P);
-	struct kcolo_dgram *s = kcolo_dgram_oldest(&flow->dgrams, KCOLO_S);
-
-	kcolo_count(flow->pair, MISCOMPARES);
-	ask(flow, p->len == s->len ? KCOLO_REASON_PAYLOAD :
-				     KCOLO_REASON_LENGTH, p, s);
-}
-
 static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_held *last;
@@ -117,6 +106,38 @@ static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 		flow->out_mixed = true;
 	list_move_tail(&held->list, &flow->outbox);
 	flow->out_n++;
+}
+
+static void drop_s(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	list_del(&held->list);
+	kcolo_hold_drop(flow->pair, held);
+}
+
+/* R14: where nothing is held no checkpoint makes the sides equal; go on. */
+static void give_up(struct kcolo_flow *flow, struct kcolo_dgram *p,
+		    struct kcolo_dgram *s)
+{
+	flow->asked = false;
+	kcolo_dgram_remove(KCOLO_P, p);
+	let_out(flow, held_of(p));
+	if (!s)
+		return;
+	kcolo_dgram_remove(KCOLO_S, s);
+	drop_s(flow, held_of(s));
+}
+
+/* R8: the first of each side that have no partner. */
+static void ask_differ(struct kcolo_flow *flow)
+{
+	struct kcolo_dgram *p = kcolo_dgram_oldest(&flow->dgrams, KCOLO_P);
+	struct kcolo_dgram *s = kcolo_dgram_oldest(&flow->dgrams, KCOLO_S);
+
+	kcolo_count(flow->pair, MISCOMPARES);
+	ask(flow, p->len == s->len ? KCOLO_REASON_PAYLOAD :
+				     KCOLO_REASON_LENGTH, p, s);
+	if (kcolo_observes(flow->pair))
+		give_up(flow, p, s);
 }
 
 /* Time will change something at @at, ns. */
@@ -150,7 +171,7 @@ static void advance(struct kcolo_flow *flow)
 		let_out(flow, held_of(p));
 	if (list_empty(&flow->held))
 		flow->asked = false;
-	if (!flow->asked && kcolo_dgram_differ(d, now, window(flow)))
+	while (!flow->asked && kcolo_dgram_differ(d, now, window(flow)))
 		ask_differ(flow);
 	if (kcolo_dgram_deadline(d, now, window(flow), &at))
 		look_again(flow, now, at);
@@ -161,12 +182,6 @@ static void found(struct kcolo_flow *flow, const struct kcolo_dgram *dg)
 	flow->cmp.compared += dg->len;
 	kcolo_count(flow->pair, COMPARED_DATAGRAMS);
 	kcolo_count_n(flow->pair, COMPARED_BYTES, dg->len);
-}
-
-static void drop_s(struct kcolo_flow *flow, struct kcolo_held *held)
-{
-	list_del(&held->list);
-	kcolo_hold_drop(flow->pair, held);
 }
 
 /* Compare a datagram of S that is not compared with any yet. */
@@ -520,16 +535,24 @@ static void drop_surplus(struct kcolo_flow *flow, u64 now)
 	}
 }
 
-/* R9: P's oldest has found no partner in time. */
-static void seek_partner(struct kcolo_flow *flow, u64 now)
+/* R9: P's oldest, if it has found no partner in time. */
+static struct kcolo_dgram *overdue(const struct kcolo_flow *flow, u64 now)
 {
 	struct kcolo_dgram *p = kcolo_dgram_oldest(&flow->dgrams, KCOLO_P);
 
-	if (flow->asked || !p ||
-	    (s64)(now - p->since) <= (s64)timeout_ns(flow))
+	return p && (s64)(now - p->since) > (s64)timeout_ns(flow) ? p : NULL;
+}
+
+static void seek_partner(struct kcolo_flow *flow, u64 now)
+{
+	struct kcolo_dgram *p = overdue(flow, now);
+
+	if (flow->asked || !p)
 		return;
 	kcolo_count(flow->pair, TIMEOUTS);
 	ask(flow, KCOLO_REASON_TIMEOUT, p, NULL);
+	for (; p && kcolo_observes(flow->pair); p = overdue(flow, now))
+		give_up(flow, p, NULL);
 }
 
 /* A flow is only needed while it has datagrams; a full table needs the room. */

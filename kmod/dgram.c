@@ -310,13 +310,14 @@ struct kcolo_dgram *kcolo_dgram_leave(struct kcolo_dgrams *d, u64 now,
  *
  * Return: a datagram or NULL.
  */
-struct kcolo_dgram *kcolo_dgram_oldest(struct kcolo_dgrams *d,
+struct kcolo_dgram *kcolo_dgram_oldest(const struct kcolo_dgrams *d,
 				       enum kcolo_side side)
 {
 	if (!list_empty(&d->lost[side]))
 		return list_first_entry(&d->lost[side], struct kcolo_dgram, node);
-	return list_first_entry_or_null(&d->open[side], struct kcolo_dgram,
-					node);
+	if (!list_empty(&d->open[side]))
+		return list_first_entry(&d->open[side], struct kcolo_dgram, node);
+	return NULL;
 }
 
 /**
@@ -327,7 +328,7 @@ struct kcolo_dgram *kcolo_dgram_oldest(struct kcolo_dgrams *d,
  *
  * Return: true if the window has passed over the oldest of both.
  */
-bool kcolo_dgram_differ(struct kcolo_dgrams *d, u64 now, u64 window)
+bool kcolo_dgram_differ(const struct kcolo_dgrams *d, u64 now, u64 window)
 {
 	struct kcolo_dgram *p = kcolo_dgram_oldest(d, KCOLO_P);
 	struct kcolo_dgram *s = kcolo_dgram_oldest(d, KCOLO_S);
@@ -355,7 +356,7 @@ static u64 differ_at(const struct kcolo_dgrams *d, const struct kcolo_dgram *p,
  *
  * Return: false if never.
  */
-bool kcolo_dgram_deadline(struct kcolo_dgrams *d, u64 now, u64 window,
+bool kcolo_dgram_deadline(const struct kcolo_dgrams *d, u64 now, u64 window,
 			  u64 *at)
 {
 	struct kcolo_dgram *p = kcolo_dgram_oldest(d, KCOLO_P);

@@ -86,10 +86,10 @@ void kcolo_dgram_remove(enum kcolo_side side, struct kcolo_dgram *dg);
 bool kcolo_dgram_may_leave(const struct kcolo_dgrams *d, u64 now, u64 window);
 struct kcolo_dgram *kcolo_dgram_leave(struct kcolo_dgrams *d, u64 now,
 				      u64 window);
-struct kcolo_dgram *kcolo_dgram_oldest(struct kcolo_dgrams *d,
+struct kcolo_dgram *kcolo_dgram_oldest(const struct kcolo_dgrams *d,
 				       enum kcolo_side side);
-bool kcolo_dgram_differ(struct kcolo_dgrams *d, u64 now, u64 window);
-bool kcolo_dgram_deadline(struct kcolo_dgrams *d, u64 now, u64 window,
+bool kcolo_dgram_differ(const struct kcolo_dgrams *d, u64 now, u64 window);
+bool kcolo_dgram_deadline(const struct kcolo_dgrams *d, u64 now, u64 window,
 			  u64 *at);
 u32 kcolo_dgram_difference(const struct kcolo_dgram *p,
 			   const struct kcolo_dgram *s,

@@ -213,6 +213,8 @@ static unsigned int pre_hold(void *priv, struct sk_buff *skb,
 	if (port->pair->role == KCOLO_ROLE_SECONDARY)
 		return kcolo_secondary_gate(port->pair, skb, state,
 					    port->is_vm);
+	if (kcolo_observes(port->pair))
+		return kcolo_observe_vm(port->pair, skb, state);
 	return kcolo_primary_vm(port->pair, skb, state);
 }
 

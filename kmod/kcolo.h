@@ -102,6 +102,7 @@ struct kcolo_phase {
  * @max_bytes: R10, for each side
  * @max_flows: R10
  * @min_interval: C5, ms
+ * @mode: enum kcolo_mode
  */
 struct kcolo_config {
 	u32 timeout;
@@ -110,6 +111,7 @@ struct kcolo_config {
 	u32 max_bytes;
 	u32 max_flows;
 	u32 min_interval;
+	u32 mode;
 };
 
 /**
@@ -243,6 +245,10 @@ struct kcolo_rule {
  * @scan_work: timeouts, old connections, requests
  * @tell_work: tells user space about an open request
  * @request: the open request
+ * @reports: differences to be told (R14), under @request.lock
+ * @report_n: their number
+ * @report_work: tells them
+ * @overflow_told: jiffies, when a limit was last told (R14), 0 if never
  * @rules: R13, in order
  * @rule_n: their number
  * @rule_id: that of the newest
@@ -296,6 +302,10 @@ struct kcolo_pair {
 	struct delayed_work scan_work;
 	struct delayed_work tell_work;
 	struct kcolo_request request;
+	struct list_head reports;
+	u32 report_n;
+	struct work_struct report_work;
+	unsigned long overflow_told;
 	struct list_head rules;
 	u32 rule_n;
 	u32 rule_id;
@@ -560,6 +570,12 @@ static inline struct kcolo_held *kcolo_held_of(const struct kcolo_seg *seg)
 	return container_of(seg, struct kcolo_held, seg);
 }
 
+/* R14: copies are compared, nothing is held. */
+static inline bool kcolo_observes(const struct kcolo_pair *pair)
+{
+	return READ_ONCE(pair->cfg.mode) == KCOLO_MODE_OBSERVE;
+}
+
 static inline bool kcolo_flow_is_tcp(const struct kcolo_flow *flow)
 {
 	return flow->tuple.proto == IPPROTO_TCP;
@@ -695,6 +711,7 @@ void kcolo_request(struct kcolo_pair *pair,
 void kcolo_request_setup(struct kcolo_pair *pair);
 void kcolo_request_begin(struct kcolo_pair *pair);
 void kcolo_request_end(struct kcolo_pair *pair, bool committed);
+void kcolo_request_drop(struct kcolo_pair *pair);
 bool kcolo_request_open(struct kcolo_pair *pair,
 			struct kcolo_miscompare *what);
 bool kcolo_request_unanswered(struct kcolo_pair *pair);
@@ -710,6 +727,16 @@ int kcolo_pair_set(struct kcolo_pair *pair, struct nlattr **attrs,
 		   struct netlink_ext_ack *extack);
 int kcolo_pair_del(struct kcolo_pair *pair, bool force,
 		   struct netlink_ext_ack *extack);
+
+/* observe.c */
+unsigned int kcolo_observe_vm(struct kcolo_pair *pair, struct sk_buff *skb,
+			      const struct nf_hook_state *state);
+void kcolo_observe_report(struct kcolo_pair *pair,
+			  const struct kcolo_miscompare *what);
+void kcolo_observe_scan(struct kcolo_pair *pair);
+void kcolo_observe_set(struct kcolo_pair *pair, u32 mode);
+void kcolo_observe_setup(struct kcolo_pair *pair);
+void kcolo_observe_end(struct kcolo_pair *pair);
 
 /* rule.c */
 bool kcolo_rule_says_bypass(const struct kcolo_pair *pair,

@@ -132,7 +132,7 @@ static int fill_pair(struct sk_buff *msg, struct kcolo_pair *pair)
 
 	if (put_pair_name(msg, pair) || put_ports(msg, pair) ||
 	    nla_put_u32(msg, KCOLO_A_ROLE, pair->role) ||
-	    nla_put_u32(msg, KCOLO_A_MODE, KCOLO_MODE_HOLD) ||
+	    nla_put_u32(msg, KCOLO_A_MODE, cfg->mode) ||
 	    nla_put_u32(msg, KCOLO_A_TIMEOUT, cfg->timeout) ||
 	    nla_put_u32(msg, KCOLO_A_SCAN, cfg->scan) ||
 	    nla_put_u32(msg, KCOLO_A_MAX_PACKETS, cfg->max_packets) ||

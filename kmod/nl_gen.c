@@ -46,7 +46,7 @@ const struct nla_policy kcolo_nl_policy[KCOLO_A_DST_LEN + 1] = {
 	[KCOLO_A_ROLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[KCOLO_A_VM] = { .type = NLA_NUL_STRING, .len = 15, },
 	[KCOLO_A_PEER] = { .type = NLA_NUL_STRING, .len = 15, },
-	[KCOLO_A_MODE] = NLA_POLICY_MAX(NLA_U32, 0),
+	[KCOLO_A_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[KCOLO_A_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U32, &kcolo_a_timeout_range),
 	[KCOLO_A_SCAN] = NLA_POLICY_FULL_RANGE(NLA_U32, &kcolo_a_scan_range),
 	[KCOLO_A_MAX_PACKETS] = NLA_POLICY_FULL_RANGE(NLA_U32, &kcolo_a_max_packets_range),

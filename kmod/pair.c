@@ -221,6 +221,8 @@ static void scan(struct work_struct *work)
 		kcolo_primary_scan(pair);
 	else
 		kcolo_secondary_scan(pair);
+	if (kcolo_observes(pair))
+		kcolo_observe_scan(pair);
 	if (atomic_read(&pair->foreign) >= FOREIGN_MANY) {
 		atomic_set(&pair->foreign, 0);
 		kcolo_event_pair(pair, KCOLO_CMD_PAIR_NTF, KCOLO_CAUSE_EPOCH);
@@ -307,6 +309,8 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	pair->role = nla_get_u32(attrs[KCOLO_A_ROLE]);
 	pair->cfg = defaults;
 	read_config(&pair->cfg, attrs);
+	if (attrs[KCOLO_A_MODE])
+		pair->cfg.mode = nla_get_u32(attrs[KCOLO_A_MODE]);
 	pair->vm.is_vm = true;
 	INIT_LIST_HEAD(&pair->rules);
 	pair->bounded = net->user_ns != &init_user_ns;
@@ -315,6 +319,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 	kcolo_hold_setup(pair);
 	kcolo_request_setup(pair);
 	kcolo_dflow_setup(pair);
+	kcolo_observe_setup(pair);
 	INIT_DELAYED_WORK(&pair->scan_work, scan);
 	pair->stats = alloc_percpu_gfp(struct kcolo_stats, GFP_KERNEL_ACCOUNT);
 	if (!pair->stats)
@@ -448,6 +453,8 @@ int kcolo_pair_set(struct kcolo_pair *pair, struct nlattr **attrs,
 	if (err)
 		return err;
 	read_config(&pair->cfg, attrs);
+	if (attrs[KCOLO_A_MODE])
+		kcolo_observe_set(pair, nla_get_u32(attrs[KCOLO_A_MODE]));
 	if (attrs[KCOLO_A_SCAN])
 		mod_delayed_work(system_wq, &pair->scan_work,
 				 msecs_to_jiffies(pair->cfg.scan));
@@ -477,6 +484,7 @@ static void remove_pair(struct kcolo_pair *pair)
 	cancel_delayed_work_sync(&pair->tell_work);
 	cancel_delayed_work_sync(&pair->late_work);
 	cancel_work_sync(&pair->out_work);
+	kcolo_observe_end(pair);
 
 	purge(pair, NULL);
 	kcolo_secondary_unpin(pair);

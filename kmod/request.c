@@ -48,6 +48,11 @@ void kcolo_request(struct kcolo_pair *pair, const struct kcolo_miscompare *what)
 
 	trace_miscompare(pair, what);
 	spin_lock_bh(&req->lock);
+	if (kcolo_observes(pair)) {
+		kcolo_observe_report(pair, what);
+		spin_unlock_bh(&req->lock);
+		return;
+	}
 	/* A cause that came after begin asks again after the commit (C5). */
 	if (!req->open || req->answered) {
 		req->what = *what;
@@ -83,6 +88,17 @@ void kcolo_request_end(struct kcolo_pair *pair, bool committed)
 		req->open = false;
 	req->answered = false;
 	spin_unlock_bh(&req->lock);
+}
+
+/**
+ * kcolo_request_drop() - no checkpoint is wanted any more
+ * @pair: pair, that observes or has observed until now
+ */
+void kcolo_request_drop(struct kcolo_pair *pair)
+{
+	spin_lock_bh(&pair->request.lock);
+	pair->request.open = false;
+	spin_unlock_bh(&pair->request.lock);
 }
 
 /**

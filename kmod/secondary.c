@@ -229,8 +229,10 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	if (!(pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST)) &&
 	    !in_window(conn, pkt->seq))
 		return;
+	/* W4: not held back, a later ack may cover data of the primary. */
 	if (conn->state == KCOLO_CONN_SYN ||
-	    (conn->state == KCOLO_CONN_LEARNT && offset != conn->offset))
+	    (conn->state == KCOLO_CONN_LEARNT && offset != conn->offset &&
+	     !kcolo_observes(pair)))
 		learn(pair, conn, pkt, offset, ts);
 	else if (ts->ok && kcolo_conn_ts_ok(conn))
 		kcolo_ts_hear_client(&conn->ts, ts->ecr);

@@ -19,8 +19,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness                                                          # noqa: E402
 
-TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'checkpoint', 'failover',
-          'secondary', 'tstamp', 'lifetime', 'active', 'safety', 'netlink', 'lifecycle', 'trace', 'syn_options')
+TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
+          'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'safety', 'netlink', 'lifecycle', 'trace',
+          'syn_options')
 
 
 def wanted(case, patterns):

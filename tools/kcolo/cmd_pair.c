@@ -256,11 +256,12 @@ const struct object object_pair = {
 	.name = "pair",
 	.usage =
 "       kcolo pair add NAME role { primary | secondary } vm DEV peer DEV\n"
-"             [ mode hold ] [ timeout MS ] [ scan MS ] [ max-packets N ]\n"
-"             [ max-bytes N ] [ max-flows N ] [ min-interval MS ]\n"
-"       kcolo pair set NAME [ vm DEV ] [ peer DEV ] [ mode hold ] [ timeout MS ]\n"
-"             [ scan MS ] [ max-packets N ] [ max-bytes N ] [ max-flows N ]\n"
+"             [ mode { hold | observe } ] [ timeout MS ] [ scan MS ]\n"
+"             [ max-packets N ] [ max-bytes N ] [ max-flows N ]\n"
 "             [ min-interval MS ]\n"
+"       kcolo pair set NAME [ vm DEV ] [ peer DEV ] [ mode { hold | observe } ]\n"
+"             [ timeout MS ] [ scan MS ] [ max-packets N ] [ max-bytes N ]\n"
+"             [ max-flows N ] [ min-interval MS ]\n"
 "       kcolo pair del NAME [ force ]\n"
 "       kcolo [ -s ] pair show [ NAME ]\n"
 "       kcolo pair checkpoint NAME [ begin | commit [ epoch N ] | abort ]\n"

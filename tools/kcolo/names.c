@@ -19,6 +19,7 @@ const struct names names_role = {
 
 static const char *const mode[] = {
 	"hold",
+	"observe",
 };
 
 const struct names names_mode = {

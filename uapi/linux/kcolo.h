@@ -23,9 +23,12 @@ enum kcolo_role {
 /**
  * enum kcolo_mode - what a primary does with its guest's packets
  * @KCOLO_MODE_HOLD: a packet leaves when the secondary has said the same
+ * @KCOLO_MODE_OBSERVE: packets leave at once, copies are compared, differences
+ *   are told
  */
 enum kcolo_mode {
 	KCOLO_MODE_HOLD,
+	KCOLO_MODE_OBSERVE,
 };
 
 /**
