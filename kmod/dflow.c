@@ -8,6 +8,8 @@
  * alone changes something only where datagrams came in another order or differ: such
  * flows are looked at again by kcolo_pair.late_work.
  */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/ktime.h>
 
 #include "kcolo.h"
@@ -369,6 +371,9 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 	struct kcolo_flow *flow;
 	unsigned int verdict;
 
+	if (unlikely(kcolo_segment_needed(skb)))
+		return kcolo_segment(pair, skb, state, kcolo_dflow_vm,
+				     KCOLO_A_STATS_PRIMARY_PACKETS);
 	if (!read(&as, &tuple, pkt, skb, &kind)) {
 		kcolo_count(pair, MALFORMED);
 		return NF_DROP;
@@ -458,13 +463,12 @@ static struct kcolo_flow *flow_for_s(struct kcolo_pair *pair,
  * @pkt: the datagram, parsed
  * @skb: at PRE_ROUTING, before conntrack
  * @state: the hook's
- * @tag: its epoch (C4)
  *
  * Return: a verdict, never NF_ACCEPT.
  */
 unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 			      const struct kcolo_pkt *pkt, struct sk_buff *skb,
-			      const struct nf_hook_state *state, u8 tag)
+			      const struct nf_hook_state *state)
 {
 	struct kcolo_held as = {};
 	enum kcolo_dgram_kind kind;
@@ -472,7 +476,11 @@ unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 	struct kcolo_tuple tuple;
 	struct kcolo_flow *flow;
 	bool kept = false;
+	u8 tag;
 
+	if (unlikely(kcolo_segment_needed(skb)))
+		return kcolo_segment(pair, skb, state, kcolo_dflow_peer,
+				     KCOLO_A_STATS_SECONDARY_PACKETS);
 	if (!read(&as, &tuple, pkt, skb, &kind)) {
 		kcolo_count(pair, SECONDARY_MALFORMED);
 		return NF_DROP;
@@ -485,6 +493,7 @@ unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 		kcolo_count(pair, SECONDARY_RULE);
 		return NF_DROP;
 	}
+	tag = pkt->tuple.v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
 	if (!kcolo_primary_tag_fits(pair, kcolo_phase(pair), tag))
 		return NF_DROP;
 again:

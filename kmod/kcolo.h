@@ -654,13 +654,23 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 			    const struct nf_hook_state *state);
 unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 			      const struct kcolo_pkt *pkt, struct sk_buff *skb,
-			      const struct nf_hook_state *state, u8 tag);
+			      const struct nf_hook_state *state);
 void kcolo_dflow_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_dflow_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_dflow_scan(struct kcolo_flow *flow, u64 now);
 void kcolo_dflow_let_go(struct kcolo_flow *flow);
 void kcolo_dflow_purge(struct kcolo_flow *flow, const struct net_device *dev,
 		       struct list_head *gone);
+
+/* segment.c */
+typedef unsigned int (*kcolo_take_t)(struct kcolo_pair *pair,
+				     const struct kcolo_pkt *pkt,
+				     struct sk_buff *skb,
+				     const struct nf_hook_state *state);
+bool kcolo_segment_needed(const struct sk_buff *skb);
+unsigned int kcolo_segment(struct kcolo_pair *pair, struct sk_buff *skb,
+			   const struct nf_hook_state *state, kcolo_take_t fn,
+			   int counter);
 
 /* lower.c */
 void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,

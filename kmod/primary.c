@@ -1032,9 +1032,9 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 		trace_proxy_main(pair, "malformed packet of the secondary");
 		return NF_DROP;
 	}
-	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
 	if (verdict == KCOLO_PKT_DGRAM)
-		return kcolo_dflow_peer(pair, &pkt, skb, state, tag);
+		return kcolo_dflow_peer(pair, &pkt, skb, state);
+	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
 	if (kcolo_rule_bypass(pair, &pkt.tuple)) {
 		kcolo_count(pair, SECONDARY_RULE);
 		return NF_DROP;

@@ -17,7 +17,7 @@ GUEST = {False: socket.inet_aton('10.0.0.2'), True: socket.inet_pton(socket.AF_I
 # virtio_net_hdr, as AF_PACKET shows it: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset.
 VNET = struct.Struct('=BBHHHH')
 VNET_NONE = bytes(VNET.size)
-NEEDS_CSUM, GSO_TCP4, GSO_TCP6 = 1, 1, 4
+NEEDS_CSUM, GSO_TCP4, GSO_TCP6, GSO_UDP_L4 = 1, 1, 4, 5
 
 
 def bits(flags):
