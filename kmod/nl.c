@@ -630,17 +630,20 @@ static struct sk_buff *event_new(struct kcolo_pair *pair, int group, u8 cmd,
 static bool event_send(struct kcolo_pair *pair, int group, struct sk_buff *msg,
 		       void *hdr, gfp_t gfp, bool full)
 {
+	int err;
+
 	if (full) {
 		nlmsg_free(msg);
 		kcolo_count(pair, EVENTS_LOST);
 		return false;
 	}
 	genlmsg_end(msg, hdr);
-	if (!genlmsg_multicast_netns(&kcolo_nl_family, pair->net, msg, 0, group,
-				     gfp))
-		return true;
-	kcolo_count(pair, EVENTS_LOST);
-	return false;
+	err = genlmsg_multicast_netns(&kcolo_nl_family, pair->net, msg, 0,
+				      group, gfp);
+	/* -ESRCH: who listens does so in another namespace. */
+	if (err && err != -ESRCH)
+		kcolo_count(pair, EVENTS_LOST);
+	return !err;
 }
 
 static bool put_miscompare(struct sk_buff *msg,

@@ -3,7 +3,7 @@
 
 import time
 
-from harness import LIMIT, case, check, equal
+from harness import LIMIT, Genl, case, check, equal
 
 
 # --- F2: the primary survives ---
@@ -171,14 +171,17 @@ def f4_unanswered_request(f):
 
 @case(timeout=40, scan=10)
 def f4_nobody_listens(f):
-    """As above, with nobody in the event group: never a stall without end."""
+    """As above, with nobody in the event group of this namespace: never a stall without end."""
     f.hang_up()
     f.call_up(listen=False)
+    elsewhere = Genl()
+    elsewhere.join()
     c = f.open()
     p = c.pvm('PA', b'x')
     c.svm('PA', b'y')
     c.out(p)
     equal(f.state(), 'bypass')
+    elsewhere.close()
     f.call_up()
 
 

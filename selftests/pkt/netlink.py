@@ -111,7 +111,7 @@ def nl_out_of_range(f):
             f.nl.call('pair_set', pair='p', **{name: value})
             equal(f.pair()[name], value, name)
         f.nl.call('pair_set', pair='p', **{name: max(low, 3000)})
-    for name, value in ('role', 2), ('mode', 1), ('mode', 2**32 - 1):
+    for name, value in ('role', 2), ('mode', 2), ('mode', 2**32 - 1):
         refused(f, lambda: f.nl.call('pair_set', pair='p', **{name: value}), (errno.ERANGE, errno.EINVAL))
     refused(f, lambda: f.nl.call('checkpoint', pair='p', action=3), (errno.ERANGE, errno.EINVAL))
 
