@@ -43,7 +43,7 @@ done
 streams ""
 
 # Unequal segments: the two guests cut their streams differently.
-for v in 4 6; do ip -n sv route add "${CLIENT[$v]}" dev eth0 mtu lock 1300; done
+for v in 4 6; do ip -n sv route add "${CLIENT[$v]}" dev eth0 mtu lock 1300 advmss $((v == 4 ? 1460 : 1440)); done
 at sv ethtool -K eth0 tso off gso off >/dev/null
 streams "secondary without GSO: "
 at sv ethtool -K eth0 tso on gso on >/dev/null
