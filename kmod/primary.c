@@ -1045,6 +1045,28 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
+/*
+ * Does the guest heed a segment (RFC 9293, 3.10.7.4)? Anybody can send in the client's
+ * name; what lies outside the guest's window, or acknowledges what the guest has not
+ * said, is thrown away there and must not count here.
+ */
+static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	const struct kcolo_stream *p = &c->side[KCOLO_P];
+	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->p_scale : TCP_MAX_WSCALE);
+	/* What an adopted connection has said before is not known. */
+	u32 unseen = c->stream_ok || c->compared ? 0 : KCOLO_CMP_WINDOW / 2;
+
+	if (c->state == KCOLO_CMP_NONE)
+		return false;
+	if (p->ack_ok && (seq_before(pkt->seq_end, p->ack) ||
+			  seq_after(pkt->seq, p->ack + window)))
+		return false;
+	return !(pkt->flags & KCOLO_TCP_ACK) ||
+	       !seq_after(pkt->ack, c->nxt + unseen);
+}
+
 static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 			const struct sk_buff *skb)
 {
@@ -1053,6 +1075,8 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
 
+	if (!guest_heeds(flow, pkt))
+		return;
 	/* RFC 5961: the guest heeds a reset only at the very next number. */
 	if (pkt->flags & KCOLO_TCP_RST &&
 	    (client->ok ? pkt->seq == client->seq :

@@ -823,3 +823,57 @@ def r15_sack_across_the_wrap(f):
     p = c.pvm('PA', 110)
     c.svm('PA', 10, at=100)
     c.out(p)
+
+
+# --- what is sent in the client's name ---
+
+def forge(c, flags='A', data=b'', at=None, **kw):
+    """A packet of somebody who knows the ports, not the numbers.  It goes to the guests like all others."""
+    nxt = c.c_nxt
+    c.client(flags, data, at=nxt if at is None else at, **kw)
+    c.c_nxt = nxt
+
+
+@case(each={'far': (0, 5000), 'next': (0, 101), 'outside': (1 << 29, 100), 'before': (-1 << 20, 100)})
+def r15_forged_ack(f, at, ack):
+    """The guest throws away what is out of its window, and what acknowledges bytes it has not said."""
+    c = f.open()
+    c.both('PA', 100)
+    c.client('A')
+    forge(c, at=at, ack=ack, win=7)
+    c.svm('PA', 100, at=0)
+    c.bare_ack(100, win=0x7210)
+    c.both('PA', 100)
+    c.client('A')
+    c.svm('PA', 100, at=100)
+    c.bare_ack(200)
+
+
+@case(timeout=150, scan=30)
+def r9_forged_end(f):
+    """Nobody but the client ends the wait for a partner."""
+    c = f.open()
+    c.request()
+    forge(c, at=1 << 29)
+    forge(c, 'R', at=1 << 29)
+    forge(c, 'FA', at=1 << 29)
+    p = c.pvm('PA', 10)
+    f.expect_event('miscompare', reason='timeout')
+    f.held(1)
+    f.wait_stats(dropped_reset=0)
+    f.flush(p)
+
+
+@case()
+def c0_forged_ack_of_an_adopted_connection(f):
+    """What the guest says next is still believed."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    p = c.pvm('A')
+    c.svm('A')
+    c.out(p)
+    forge(c, ack=7000 + 0x50000000)
+    c.both('PA', 100)
+    c.client('PA', 100)
+    c.both('PA', 100)
