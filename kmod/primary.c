@@ -1112,10 +1112,12 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 {
 	struct kcolo_ack ack = {};
 	struct sk_buff *made = NULL;
+	struct kcolo_phase phase;
 	struct kcolo_tuple tuple;
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
 	kcolo_okfn_t okfn;
+	bool running;
 	u32 acked;
 
 	if (!atomic_read(&pair->flow_n) ||
@@ -1126,14 +1128,21 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	if (!flow)
 		return;
 	spin_lock(&flow->lock);
+	if (unlikely(flow->dead)) {
+		spin_unlock(&flow->lock);
+		return;
+	}
+	/* A commit may not have come to this flow yet (C4). */
+	phase = kcolo_phase(pair);
+	kcolo_primary_sync(flow, phase);
+	running = phase.state == KCOLO_STATE_RUNNING;
 	flow->used = jiffies;
 	acked = flow->client.ack;
 	note_client(flow, &pkt, skb);
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
-	    kcolo_state(pair) == KCOLO_STATE_RUNNING)
+	    running)
 		advance(flow);
-	if (flow->lossy && flow->client.ack != acked &&
-	    kcolo_state(pair) == KCOLO_STATE_RUNNING) {
+	if (flow->lossy && flow->client.ack != acked && running) {
 		made = make_head(flow, &okfn);
 		tell_hole(flow, &ack);
 	}
