@@ -32,14 +32,21 @@
 
 #define OPTIONS_MAX 40
 
+/* So many held packets are looked at for a model; any will do. */
+#define CHOOSE_MAX 32
+
 /* The newest pure ACK is the best model: small, with the newest timestamp. */
 static struct kcolo_held *choose(struct kcolo_flow *flow)
 {
 	struct kcolo_held *held;
+	u32 looked = 0;
 
-	list_for_each_entry_reverse(held, &flow->gated, seg.gated)
+	list_for_each_entry_reverse(held, &flow->gated, seg.gated) {
 		if (held->seg.seq == held->seg.end)
 			return held;
+		if (++looked == CHOOSE_MAX)
+			break;
+	}
 	return list_empty(&flow->gated) ? NULL :
 	       list_last_entry(&flow->gated, struct kcolo_held, seg.gated);
 }
@@ -167,13 +174,14 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 				const struct kcolo_lowered *note,
 				kcolo_okfn_t *okfn)
 {
-	struct kcolo_held *held = choose(flow);
 	u8 options[OPTIONS_MAX];
 	bool v6 = flow->tuple.v6;
+	struct kcolo_held *held;
 	struct sk_buff *skb;
 	u32 len;
 
-	if (!held || !worth_telling(flow, note))
+	held = worth_telling(flow, note) ? choose(flow) : NULL;
+	if (!held)
 		return NULL;
 	skb = skb_copy_expand(held->skb, skb_headroom(held->skb), OPTIONS_MAX,
 			      GFP_ATOMIC);
