@@ -228,3 +228,31 @@ struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
 	*dir = NF_CT_DIRECTION(h);
 	return nf_ct_tuplehash_to_ctrack(h);
 }
+
+/**
+ * kcolo_conn_get() - the conntrack of a connection
+ * @pair: a secondary pair
+ * @t: addresses and ports of a segment of it
+ * @dir: result, direction of that segment
+ *
+ * Return: the conntrack, to be put; NULL if there is none.
+ */
+struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
+			       const struct kcolo_tuple *t,
+			       enum ip_conntrack_dir *dir)
+{
+	struct nf_conntrack_tuple tuple = {};
+	struct nf_conntrack_tuple_hash *h;
+
+	tuple.src.l3num = t->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	memcpy(&tuple.src.u3, &t->src, sizeof(tuple.src.u3));
+	memcpy(&tuple.dst.u3, &t->dst, sizeof(tuple.dst.u3));
+	tuple.src.u.tcp.port = t->sport;
+	tuple.dst.u.tcp.port = t->dport;
+	tuple.dst.protonum = IPPROTO_TCP;
+	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
+	if (!h)
+		return NULL;
+	*dir = NF_CT_DIRECTION(h);
+	return nf_ct_tuplehash_to_ctrack(h);
+}

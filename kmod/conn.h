@@ -58,6 +58,9 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 		     enum ip_conntrack_dir in);
 void kcolo_conn_store(struct kcolo_conn *conn);
 bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct);
+struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
+			       const struct kcolo_tuple *t,
+			       enum ip_conntrack_dir *dir);
 struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
 				bool v6, enum ip_conntrack_dir *dir);
 

@@ -13,8 +13,8 @@
 
 #include "known.h"
 
-#define BITS_MIN	(1U << 16)
-#define BITS_MAX	(1U << 21)
+#define BITS_MIN	65536U
+#define BITS_MAX	2097152U
 #define BITS_PER_FLOW	8
 
 static siphash_aligned_key_t key;

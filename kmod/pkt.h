@@ -128,6 +128,22 @@ struct kcolo_change {
 
 u32 kcolo_shift_changes(const struct kcolo_shift *shift, const u8 *th, u32 hlen,
 			struct kcolo_change change[KCOLO_CHANGES]);
+/**
+ * struct kcolo_quote - the TCP header quoted in an ICMP or ICMPv6 error
+ * @tuple: of the quoted packet, as it was on the wire
+ * @icmp: offset of the ICMP header from the IP header
+ * @l4: offset of the quoted TCP header from the IP header
+ * @hlen: bytes of the quoted TCP header that are there, at least 8
+ */
+struct kcolo_quote {
+	struct kcolo_tuple tuple;
+	u32 icmp;
+	u32 l4;
+	u32 hlen;
+};
+
+bool kcolo_pkt_quote(struct kcolo_quote *quote, const u8 *ip, u32 avail,
+		     u32 len, bool v6);
 enum kcolo_pkt_verdict kcolo_pkt_parse(struct kcolo_pkt *pkt, const u8 *ip,
 				       u32 avail, u32 len, bool v6);
 void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen);

@@ -24,6 +24,7 @@
 #include "translate.h"
 
 #define COUNT_PERIOD	(10 * HZ)	/* between two walks through conntrack */
+#define QUOTE_MAX	512		/* headers before the end of a quoted one */
 #define OLD_SEQ		0xffff		/* how old a client's segment may be */
 
 /**
@@ -350,6 +351,60 @@ static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 	return kcolo_translate(skb, pkt, &shift);
 }
 
+/*
+ * An error towards the guest quotes what the primary sent: it becomes what the
+ * guest sent, or the guest would not take it for its own. An error of the guest
+ * quotes what it received.
+ */
+static void find_quoted_shift(struct kcolo_pair *pair,
+			      const struct kcolo_tuple *tuple, bool from_vm,
+			      struct kcolo_shift *shift)
+{
+	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
+	enum ip_conntrack_dir dir;
+	struct kcolo_conn conn;
+	struct nf_conn *ct;
+
+	ct = kcolo_conn_get(pair, tuple, &dir);
+	if (!ct)
+		return;
+	spin_lock_bh(&ct->lock);
+	if (kcolo_conn_load(&conn, ct, from_vm ? dir : !dir) &&
+	    conn.epoch == epoch && conn.state >= KCOLO_CONN_LEARNT) {
+		u32 tsoff = kcolo_conn_ts_ok(&conn) ? conn.ts.off : 0;
+
+		if (from_vm)
+			*shift = (struct kcolo_shift){ .ack = -conn.offset,
+						       .tsecr = -tsoff };
+		else
+			*shift = (struct kcolo_shift){ .seq = conn.offset,
+						       .tsval = tsoff };
+	}
+	spin_unlock_bh(&ct->lock);
+	nf_ct_put(ct);
+}
+
+/* The header quoted in an ICMP or ICMPv6 error; path MTU discovery needs it. */
+static int translate_error(struct kcolo_pair *pair, struct sk_buff *skb,
+			   const struct kcolo_pkt *pkt, bool from_vm)
+{
+	u32 want = min_t(u32, skb->len, QUOTE_MAX);
+	struct kcolo_shift shift = {};
+	struct kcolo_quote quote;
+
+	if (pkt->tuple.proto != (pkt->tuple.v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return 0;
+	if (!pskb_may_pull(skb, want) ||
+	    !kcolo_pkt_quote(&quote, skb->data, want, skb->len,
+			     pkt->tuple.v6))
+		return 0;
+	find_quoted_shift(pair, &quote.tuple, from_vm, &shift);
+	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr)
+		return 0;
+	kcolo_count(pair, TRANSLATED_ERRORS);
+	return kcolo_translate_quote(skb, &quote, &shift);
+}
+
 /**
  * kcolo_secondary_post() - translate and tag a packet on its way out
  * @pair: a secondary pair
@@ -377,6 +432,8 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		break;
 	case KCOLO_PKT_DGRAM:
 	case KCOLO_PKT_OTHER:
+		if (translate_error(pair, skb, &pkt, from_vm))
+			goto drop;
 		break;
 	default:
 		kcolo_count_drop(pair, MALFORMED, skb);

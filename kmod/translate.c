@@ -7,6 +7,7 @@
  * helper knows what CHECKSUM_PARTIAL and CHECKSUM_COMPLETE need. Only the headers
  * change, so a super-packet stays one.
  */
+#include <linux/icmp.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/swab.h>
@@ -63,6 +64,57 @@ int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
 	n = kcolo_shift_changes(shift, (u8 *)th, pkt->data - pkt->l4, change);
 	for (i = 0; i < n; i++)
 		add_at(skb, th, change[i].off, change[i].add);
+	return 0;
+}
+
+/* As add_at(), in a header that an error quotes. */
+static void add_quoted(struct sk_buff *skb, u8 *icmp, u8 *th, u32 off, u32 add,
+		       bool has_check)
+{
+	__sum16 *sum = (__sum16 *)(icmp + offsetof(struct icmphdr, checksum));
+	__sum16 *quoted = (__sum16 *)(th + offsetof(struct tcphdr, check));
+	u32 from = get_unaligned_be32(th + off), to = from + add;
+	__sum16 check = 0;
+
+	put_unaligned_be32(to, th + off);
+	if (off & 1) {
+		from = swahb32(from);
+		to = swahb32(to);
+	}
+	inet_proto_csum_replace4(sum, skb, htonl(from), htonl(to), false);
+	if (!has_check)
+		return;
+	/* The guest may look at the quoted checksum as well. */
+	check = *quoted;
+	csum_replace4(quoted, htonl(from), htonl(to));
+	inet_proto_csum_replace2(sum, skb, (__force __be16)check,
+				 (__force __be16)*quoted, false);
+}
+
+/**
+ * kcolo_translate_quote() - add to the numbers that an error quotes
+ * @skb: skb->data is the IP header; may be reallocated
+ * @quote: what it quotes
+ * @shift: what to add
+ *
+ * Return: 0 or -ENOMEM, then nothing was changed.
+ */
+int kcolo_translate_quote(struct sk_buff *skb, const struct kcolo_quote *quote,
+			  const struct kcolo_shift *shift)
+{
+	struct kcolo_change change[KCOLO_CHANGES];
+	bool has_check = quote->hlen >= offsetofend(struct tcphdr, check);
+	u8 *icmp, *th;
+	u32 n, i;
+
+	if (skb_ensure_writable(skb, quote->l4 + quote->hlen))
+		return -ENOMEM;
+	icmp = skb->data + quote->icmp;
+	th = skb->data + quote->l4;
+	n = kcolo_shift_changes(shift, th, quote->hlen, change);
+	for (i = 0; i < n; i++)
+		add_quoted(skb, icmp, th, change[i].off, change[i].add,
+			   has_check);
 	return 0;
 }
 

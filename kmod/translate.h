@@ -7,6 +7,8 @@
 
 int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
 		    const struct kcolo_shift *shift);
+int kcolo_translate_quote(struct sk_buff *skb, const struct kcolo_quote *quote,
+			  const struct kcolo_shift *shift);
 int kcolo_set_ttl(struct sk_buff *skb, bool v6, u8 ttl);
 
 #endif

@@ -20,8 +20,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness                                                          # noqa: E402
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
-          'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'safety', 'netlink', 'lifecycle', 'trace',
-          'syn_options')
+          'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'safety', 'netlink', 'lifecycle',
+          'trace', 'syn_options')
 
 
 def wanted(case, patterns):

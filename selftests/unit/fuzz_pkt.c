@@ -55,6 +55,28 @@ static void check_tcp(const struct kcolo_pkt *pkt, const u8 *data, u32 len)
 	must(!memcmp(&back, &pkt->tuple, sizeof(back)), "reverse");
 }
 
+/* The header that an error quotes lies in what can be read. */
+static void check_quote(const u8 *data, u32 avail, u32 len, bool v6)
+{
+	struct kcolo_shift shift = { 1, 1, 1, 1 };
+	struct kcolo_change change[KCOLO_CHANGES];
+	struct kcolo_quote quote;
+	u8 *copy = malloc(avail);
+	u32 n;
+
+	memcpy(copy, data, avail);
+	if (kcolo_pkt_quote(&quote, copy, avail, len, v6)) {
+		must(quote.hlen >= 8 && quote.hlen <= 60, "quoted length");
+		must(quote.l4 + quote.hlen <= avail, "quote beyond the end");
+		must(quote.icmp + 8 < quote.l4, "quote in the error's header");
+		n = kcolo_shift_changes(&shift, copy + quote.l4, quote.hlen,
+					change);
+		while (n--)
+			must(change[n].off + 4U <= quote.hlen, "change");
+	}
+	free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	enum kcolo_pkt_verdict verdict;
@@ -70,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	len = size - 1;
 	if (avail > len)
 		avail = len;
+	check_quote(data, avail, len, v6);
+	check_quote(data, len, len, v6);
 	while ((verdict = parse(&pkt, data, avail, len, v6)) ==
 	       KCOLO_PKT_MORE) {
 		must(pkt.need > avail && pkt.need <= len, "need");

@@ -213,6 +213,7 @@ static const char *const stats_attrs[] = {
 	"from-vm",
 	"translated-in",
 	"translated-out",
+	"translated-errors",
 	"learnt",
 	"reset",
 	"untracked",
@@ -232,5 +233,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 64,
+_Static_assert(KCOLO_A_STATS_MAX == 65,
 	       "run spec-names.py: the spec has changed");
