@@ -17,6 +17,7 @@
 
 #include "kcolo.h"
 #include "trace.h"
+#include "translate.h"
 
 #define IDLE_OPENING	(120 * HZ)
 #define IDLE_CLOSED	(60 * HZ)		/* a Linux guest's TIME_WAIT */
@@ -648,7 +649,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	}
 	if (!kcolo_hold_room(pair, true, skb->truesize))
 		return overflow(pair, &flow->tuple, skb);
-	held = kcolo_hold(pair, skb, state, true);
+	/* What is made of a held packet has one header only. */
+	held = kcolo_unlist(skb, pkt) ? NULL : kcolo_hold(pair, skb, state, true);
 	if (!held) {
 		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;

@@ -427,7 +427,7 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, TO_VM);
 	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
 	case KCOLO_PKT_TCP:
-		if (translate(pair, skb, &pkt, from_vm))
+		if (kcolo_unlist(skb, &pkt) || translate(pair, skb, &pkt, from_vm))
 			goto drop;
 		break;
 	case KCOLO_PKT_DGRAM:

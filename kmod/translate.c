@@ -5,7 +5,8 @@
  * A mirrored frame shares its data with the original: it is made writable first,
  * and every pointer is taken after that. The checksum follows each change; the
  * helper knows what CHECKSUM_PARTIAL and CHECKSUM_COMPLETE need. Only the headers
- * change, so a super-packet stays one.
+ * change, so a super-packet stays one; but one whose segments have kept headers of
+ * their own (rx-gro-list) takes those of the first from then on.
  */
 #include <linux/icmp.h>
 #include <linux/ip.h>
@@ -14,6 +15,7 @@
 #include <linux/tcp.h>
 #include <linux/unaligned.h>
 #include <net/checksum.h>
+#include <net/ip6_checksum.h>
 #include <net/tcp.h>
 
 #include "translate.h"
@@ -42,6 +44,39 @@ static void add_at(struct sk_buff *skb, struct tcphdr *th, u32 off, u32 add)
 		to = swahb32(to);
 	}
 	inet_proto_csum_replace4(&th->check, skb, htonl(from), htonl(to), false);
+}
+
+/**
+ * kcolo_unlist() - make a list of whole segments an ordinary super-packet
+ * @skb: skb->data is the IP header; its header may be reallocated
+ * @pkt: the parsed packet
+ *
+ * Else what is done to its header would be done to its first segment only.
+ *
+ * Return: 0 or -ENOMEM, then nothing was changed.
+ */
+int kcolo_unlist(struct sk_buff *skb, const struct kcolo_pkt *pkt)
+{
+	u32 len = pkt->end - pkt->l4;
+	struct tcphdr *th;
+
+	if (likely(!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST)))
+		return 0;
+	if (skb_unclone(skb, GFP_ATOMIC))
+		return -ENOMEM;
+	th = (struct tcphdr *)(skb->data + pkt->l4);
+	if (!skb_partial_csum_set(skb, pkt->l4, offsetof(struct tcphdr, check)))
+		return -ENOMEM;
+	skb_shinfo(skb)->gso_type &= ~SKB_GSO_FRAGLIST;
+	if (pkt->tuple.v6)
+		th->check = ~csum_ipv6_magic((struct in6_addr *)&pkt->tuple.src,
+					     (struct in6_addr *)&pkt->tuple.dst,
+					     len, IPPROTO_TCP, 0);
+	else
+		th->check = ~csum_tcpudp_magic(pkt->tuple.src.w[0],
+					       pkt->tuple.dst.w[0], len,
+					       IPPROTO_TCP, 0);
+	return 0;
 }
 
 /**

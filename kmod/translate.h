@@ -5,6 +5,7 @@
 
 #include "kcolo.h"
 
+int kcolo_unlist(struct sk_buff *skb, const struct kcolo_pkt *pkt);
 int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
 		    const struct kcolo_shift *shift);
 int kcolo_translate_quote(struct sk_buff *skb, const struct kcolo_quote *quote,

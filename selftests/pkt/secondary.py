@@ -4,7 +4,7 @@
 import itertools
 
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, run, tag
 from packet import M32, options, sack, timestamps
 from primary_tcp import OFFSETS
 
@@ -728,3 +728,35 @@ def s5_pair_del_is_refused_while_connections_live(f):
 def s5_pair_del_without_connections(f):
     f.cli('pair', 'del', 'p')
     f.add()
+
+
+def gather(f, *devices):
+    """From now on what comes in close together becomes one packet, a list of whole segments, where a kernel has that
+    for TCP (6.10), and leaves in segments again."""
+    for dev in devices:
+        at = '/sys/class/net/%s/' % dev
+        run('ip', 'netns', 'exec', f.host, 'sh', '-ec',
+            'ethtool -K %s gro on rx-gro-list on gso on tx off tx-gso-list off >/dev/null; '
+            'echo 50000000 >%sgro_flush_timeout; echo 1 >%snapi_defer_hard_irqs' % (dev, at, at))
+    f.spoilt = True
+
+
+@case('secondary')
+def w1_list_of_segments(f):
+    """Each segment has headers of its own; all are translated and tagged, not only the first one's."""
+    c = f.open()
+    c.talk()
+    f.begin()
+    f.commit(epoch=7)
+    d = f.open()
+    gather(f, 'peer', 'vm')
+    gathered = set()
+    for n in range(50):
+        before, ack = f.stats(), d.s_nxt
+        f.expect_order('sv', *[d.mirror('A', 1000, ack=ack, ipid=i, deliver=False) for i in range(3)])
+        f.expect_order('sp', *[d.svm('A', 1000, deliver=False) for i in range(3)])
+        after = f.stats()
+        gathered |= {way for way in ('to_vm', 'from_vm') if after[way] < before[way] + 3}
+        if len(gathered) == 2:
+            break
+    check(len(gathered) == 2, 'packets were gathered only in %r', gathered)
