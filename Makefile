@@ -4,7 +4,7 @@
 KDIR	?= /lib/modules/$(shell uname -r)/build
 KERNEL	?= uml
 PREFIX	?= /usr/local
-export CMD
+export CMD DESTDIR PREFIX
 
 all: modules tools
 
@@ -33,9 +33,33 @@ test-full: deps tools
 check: deps tools
 	@selftests/check
 
-install: modules tools
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	$(MAKE) -C tools/kcolo install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+# Debian's headers lack what modules_install needs to run depmod.
+RELEASE	= $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
+MODULES	= $(DESTDIR)/lib/modules/$(RELEASE)
+LIB	= $(DESTDIR)$(PREFIX)/lib
+DEPMOD	= $(if $(DESTDIR),@:,depmod $(RELEASE))
+
+install: install-module install-tools
+uninstall: uninstall-module uninstall-tools
+
+install-module: modules install-load
+	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates modules_install
+	$(DEPMOD)
+
+install-load:
+	install -D -m 644 tools/systemd/modules-load.conf $(LIB)/modules-load.d/kcolo.conf
+	install -D -m 644 tools/systemd/sysctl.conf $(LIB)/sysctl.d/10-kcolo.conf
+
+uninstall-module:
+	rm -f $(MODULES)/updates/kcolo.ko $(MODULES)/updates/kcolo.ko.*
+	rm -f $(LIB)/modules-load.d/kcolo.conf $(LIB)/sysctl.d/10-kcolo.conf
+	$(DEPMOD)
+
+install-tools: tools
+	$(MAKE) -C tools/kcolo install
+
+uninstall-tools:
+	$(MAKE) -C tools/kcolo uninstall
 
 clean:
 	rm -rf build
@@ -48,10 +72,12 @@ help:
 
 ## make                  build module and tools for the running kernel, or KDIR=
 ## make install          install them: PREFIX=, DESTDIR=
+## make uninstall        take them away again
 ## make demo             watch a download survive the death of its server
 ## make test             everything that is tested; ends with the number of failures
 ## make test-full        the same, long forms
 ## make check            static checks only
 ## make vm CMD=...       run a command in a guest: KERNEL=uml|uml-debug|6.1|6.12|debug|sid
 
-.PHONY: all modules tools deps vm demo test test-full check install clean help
+.PHONY: all modules tools deps vm demo test test-full check clean help \
+	install install-module install-load install-tools uninstall uninstall-module uninstall-tools

@@ -180,8 +180,14 @@ squeezed() {
 	tr -s ' \n\t' ' '
 }
 
+# synopsis PAGE
 synopsis() {
-	mandoc -Tutf8 -O width=200 "$TOOLS/man/kcolo.8" | col -b | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' | sed '1d;$d' | squeezed
+	mandoc -Tutf8 -O width=200 "$TOOLS/man/$1.8" | col -b | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' | sed '1d;$d' | squeezed
+}
+
+# grammar PROGRAM: what its help says up to the explanations.
+grammar() {
+	PATH=$SCRIPTS:$PATH "$1" help | sed '/^Options:/,$d; /^Sends/,$d' | squeezed
 }
 
 completes() {
@@ -197,9 +203,14 @@ completes() {
 
 check_documents() {
 	if command -v mandoc >/dev/null; then
-		check "the manual is well-formed" sh -c "! mandoc -Tlint '$TOOLS/man/kcolo.8' | grep ."
-		synopsis >"$TMP/synopsis"
-		check "the manual's synopsis is what help prints" diff "$TMP/synopsis" <(printf ' '; kcolo help | squeezed)
+		local page
+		for page in "$TOOLS"/man/*.8; do
+			check "the manual is well-formed: ${page##*/}" sh -c "! mandoc -Tlint '$page' | grep ."
+		done
+		for page in kcolo kcolo-primary kcolo-secondary kcolo-quick kcolo-announce; do
+			synopsis $page >"$TMP/synopsis"
+			check "the manual's synopsis is what help prints: $page" diff "$TMP/synopsis" <(printf ' '; grammar $page)
+		done
 	else
 		skip "the manual" "there is no mandoc"
 	fi

@@ -126,16 +126,19 @@ need_no_address() { # DEV
 
 # --- Pieces. ---
 
+# The switch for all bridges stays off if it was this script that brought it.
+bridges_stay_quiet() {
+	[ ! -e /proc/sys/net/bridge ] || return 0
+	run modprobe br_netfilter
+	for family in ip ip6 arp; do
+		put 0 "/proc/sys/net/bridge/bridge-nf-call-${family}tables"
+	done
+}
+
 # bridge_nf_call BRIDGE [keep]: let the bridge show its packets to the IP hooks,
-# which "down" takes back without "keep". The switch for all bridges stays off
-# if it was this script that brought it.
+# which "down" takes back without "keep".
 bridge_nf_call() {
-	if [ ! -e /proc/sys/net/bridge ]; then
-		run modprobe br_netfilter
-		for family in ip ip6 arp; do
-			put 0 "/proc/sys/net/bridge/bridge-nf-call-${family}tables"
-		done
-	fi
+	bridges_stay_quiet
 	if [ "$(cat "/sys/class/net/$1/bridge/nf_call_iptables" \
 		"/sys/class/net/$1/bridge/nf_call_ip6tables" 2>/dev/null |
 		tr -d '\n')" != 11 ]; then
