@@ -185,9 +185,12 @@ synopsis() {
 	mandoc -Tutf8 -O width=200 "$TOOLS/man/$1.8" | col -b | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' | sed '1d;$d' | squeezed
 }
 
-# grammar PROGRAM: what its help says up to the explanations.
+# grammar PAGE: what the help of a program or an object says up to the explanations.
 grammar() {
-	PATH=$SCRIPTS:$PATH "$1" help | sed '/^Options:/,$d; /^Sends/,$d' | squeezed
+	local words=$1
+	case $words in kcolo-pair | kcolo-flow | kcolo-stats | kcolo-monitor) words="kcolo ${words#*-}" ;; esac
+	# shellcheck disable=SC2086 # words
+	PATH=$SCRIPTS:$PATH $words help | sed '/^Options:/,$d; /^Sends/,$d' | squeezed
 }
 
 completes() {
@@ -207,9 +210,9 @@ check_documents() {
 		for page in "$TOOLS"/man/*.8; do
 			check "the manual is well-formed: ${page##*/}" sh -c "! mandoc -Tlint '$page' | grep ."
 		done
-		for page in kcolo kcolo-primary kcolo-secondary kcolo-quick kcolo-announce; do
-			synopsis $page >"$TMP/synopsis"
-			check "the manual's synopsis is what help prints: $page" diff "$TMP/synopsis" <(printf ' '; grammar $page)
+		for page in kcolo kcolo-{pair,flow,rule,stats,monitor,primary,secondary,quick,announce}; do
+			synopsis "$page" >"$TMP/synopsis"
+			check "the manual's synopsis is what help prints: $page" diff "$TMP/synopsis" <(printf ' '; grammar "$page")
 		done
 	else
 		skip "the manual" "there is no mandoc"
@@ -325,7 +328,7 @@ check "set the ports" silent pair set a vm vm peer peer
 
 # ---- counters
 
-mapfile -t counters < <(sed -n '/^\.\\" counters/,/^\.\\" end/s/^\.B //p' "$TOOLS/man/kcolo.8" | sed 's/\\//g')
+mapfile -t counters < <(sed -n '/^\.\\" counters/,/^\.\\" end/s/^\.B //p' "$TOOLS/man/kcolo-stats.8" | sed 's/\\//g')
 
 # listed FORMAT: every counter of the manual is there.
 listed() {

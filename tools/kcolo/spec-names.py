@@ -3,7 +3,7 @@
 """spec-names.py [ -c ]: what the YNL spec calls things, for the tool and its manual.
 
 Writes names.c (enum entries, attributes) and the list of counters in
-../man/kcolo.8. With -c nothing is written; the exit status says whether the
+../man/kcolo-stats.8. With -c nothing is written; the exit status says whether the
 files are up to date.
 """
 
@@ -11,13 +11,14 @@ import difflib
 import pathlib
 import re
 import sys
+import textwrap
 
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 SPEC = HERE / "../../Documentation/netlink/specs/kcolo.yaml"
 NAMES = HERE / "names.c"
-MANUAL = HERE / "../man/kcolo.8"
+MANUAL = HERE / "../man/kcolo-stats.8"
 BEGIN, END = '.\\" counters: made by spec-names.py\n', '.\\" end of counters\n'
 
 
@@ -68,6 +69,7 @@ def man_counters(spec):
             continue
         doc = re.sub(r"\s*\([RCSW]\d+\)", "", " ".join(attr["doc"].split()))
         name = attr["name"].replace("-", "\\-")
+        doc = textwrap.fill(doc, 79, break_on_hyphens=False)
         rows.append(f".TP\n.B {name}\n{doc}\n")
     return "".join(rows)
 
