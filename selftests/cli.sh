@@ -188,7 +188,7 @@ synopsis() {
 # grammar PAGE: what the help of a program or an object says up to the explanations.
 grammar() {
 	local words=$1
-	case $words in kcolo-pair | kcolo-flow | kcolo-stats | kcolo-monitor) words="kcolo ${words#*-}" ;; esac
+	case $words in kcolo-pair | kcolo-flow | kcolo-rule | kcolo-stats | kcolo-monitor) words="kcolo ${words#*-}" ;; esac
 	# shellcheck disable=SC2086 # words
 	PATH=$SCRIPTS:$PATH $words help | sed '/^Options:/,$d; /^Sends/,$d' | squeezed
 }
