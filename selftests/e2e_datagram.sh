@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# e2e_datagram.sh - what is not TCP: a DNS server with dig, ping, large datagrams over links of 1500 bytes; IPv4 and IPv6.
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+queries=${E2E_QUERIES:-300}
+
+# dns_up NETNS ADDRESS: a name server whose answers depend on nothing but the question, but for one name.
+dns_up() {
+	local long
+	long=$(printf 'x%.0s' {1..250})
+	bg "dns.$1" "$1" dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file="$TMP/dns.$1.pid" \
+		--no-resolv --no-hosts --cache-size=0 --log-facility=- --local=/test/ --edns-packet-max=4096 \
+		--address=/a.test/192.0.2.1 --address=/a.test/2001:db8::1 --txt-record=long.test,"$long","$long","$long" \
+		--host-record=differs.test,"$2"
+	wait_for 5 at "$1" dig +short +time=1 +tries=1 @127.0.0.1 a.test
+}
+
+# ask NAME TYPE WANTED IP-VERSION [OPTION...]
+ask() {
+	[ "$(at cl dig +short +tries=1 +time=60 "@${GUEST[$4]}" "$1" "$2" "${@:5}" | tr -d '" ')" = "$3" ]
+}
+
+many() {
+	local i
+	for ((i = 0; i < queries; i++)); do echo "n$i.a.test A"; done >"$TMP/names"
+	at cl dig +short +tries=1 +time=60 "@${GUEST[$1]}" -f "$TMP/names" >"$TMP/answers"
+	[ "$(sort "$TMP/answers" | uniq -c | xargs)" = "$queries 192.0.2.1" ]
+}
+
+grew() { # COUNTER BY SINCE
+	[ $(($(ctr ph "$1") - $3)) -ge "$2" ]
+}
+
+pings() { # IP-VERSION SIZE
+	at cl ping -q -"$1" -n -c 50 -i 0.01 -W 60 -s "$2" "${GUEST[$1]}" | grep ' 0% packet loss'
+}
+
+# A cable carries copies. Here both hosts are one kernel and the mirror's clone shares its bytes with the frame that the
+# guest gets: where the secondary's host makes IPv6 fragments anew it would write another id into the guest's.
+cable() {
+	at sh nft -f - <<-END
+		table netdev cable {
+			chain copy { type filter hook ingress device peer priority 0; ip6 hoplimit set 64; }
+		}
+	END
+}
+
+topo_up
+cable || not_ok "the link between the hosts copies"
+# Clients and both guests share one processor: a guest may be late, and nobody is here who would make a checkpoint.
+pair_up timeout 20000
+long=$(printf 'x%.0s' {1..750})
+dns_up pv 192.0.2.7
+dns_up sv 192.0.2.8
+for ns in pv sv; do
+	bg udp.$ns $ns "$SELFTESTS/udp.py" serve 7
+done
+
+for v in 4 6; do
+	n=$(ctr ph compared_datagrams)
+	check "R8 IPv$v: dig, an answer" ask x.a.test A 192.0.2.1 $v
+	check "R8 IPv$v: dig, another type" ask x.a.test AAAA 2001:db8::1 $v
+	check "R8 IPv$v: dig, an answer of 800 bytes" ask long.test TXT "$long" $v
+	check "R6 IPv$v: dig over TCP" ask long.test TXT "$long" $v +tcp
+	check "R8 IPv$v: dig, $queries names" many $v
+	check "R8 IPv$v: they were compared" grew compared_datagrams $((queries + 3)) "$n"
+	n=$(ctr ph compared_datagrams)
+	check "R8 IPv$v: ping" pings $v 64
+	check "R8 IPv$v: ping, 9000 bytes in fragments" pings $v 9000
+	check "R8 IPv$v: 1000 datagrams, 16 at a time" at cl "$SELFTESTS/udp.py" ask "${GUEST[$v]}" 7 1000 100
+	check "R8 IPv$v: datagrams of 9000 bytes" at cl "$SELFTESTS/udp.py" ask "${GUEST[$v]}" 7 200 9000
+	check "R8 IPv$v: datagrams of 60000 bytes" at cl "$SELFTESTS/udp.py" ask "${GUEST[$v]}" 7 32 60000
+	check "R8 IPv$v: bursts of 40 in one packet" at cl "$SELFTESTS/udp.py" burst "${GUEST[$v]}" 7 20 40 1000
+	check "R8 IPv$v: a port unreachable" at cl "$SELFTESTS/udp.py" refused "${GUEST[$v]}" 9
+	check "R8 IPv$v: they were compared" grew compared_datagrams 2133 "$n"
+done
+
+impair peer to-primary delay 10ms 5ms
+impair peer to-secondary delay 3ms 2ms
+for v in 4 6; do
+	check "R8 IPv$v: reordered on the link between the hosts: datagrams" \
+		at cl "$SELFTESTS/udp.py" ask "${GUEST[$v]}" 7 320 100
+	check "R8 IPv$v: reordered on the link between the hosts: ping, 9000 bytes" pings $v 9000
+	check "R8 IPv$v: reordered on the link between the hosts: dig" many $v
+done
+impair_none
+check "R8 nothing left uncompared" test "$(ctr ph uncompared_proto)" = 0
+clean "datagrams"
+
+# The two answer differently: the client hears nothing, until a rule says that it may.
+told() {
+	grep -q '"event": *"miscompare".*"reason": *"payload".*"proto": *"udp"' "$TMP/events.out"
+}
+kcolo -n ph pair set "$PAIR" timeout 3000
+bg dig cl dig +short +tries=1 +time=30 "@${GUEST[4]}" differs.test A
+check "R8 another answer of the secondary's is told" wait_for 10 told
+check "R8 and the client waits" test ! -s "$TMP/dig.out"
+check "R13 a rule" kcolo -n ph rule add pair "$PAIR" proto udp sport 53 action bypass
+reap dig
+check "R13 the primary's answer arrives" grep -qx 192.0.2.7 "$TMP/dig.out"
+check "R13 answers leave uncompared" ask differs.test A 192.0.2.7 4
+finish
