@@ -13,6 +13,7 @@
 #include <linux/ktime.h>
 
 #include "kcolo.h"
+#include "trace.h"
 
 #define IDLE		(10 * HZ)
 #define WINDOW_PART	16	/* R8: the window is this part of the timeout */
@@ -87,7 +88,7 @@ static void ask(struct kcolo_flow *flow, u8 reason, struct kcolo_dgram *p,
 	kcolo_request(flow->pair, &what);
 }
 
-static void ask_overflow(struct kcolo_pair *pair,
+static void ask_overflow(struct kcolo_pair *pair, enum kcolo_side side,
 			 const struct kcolo_tuple *tuple)
 {
 	struct kcolo_miscompare what = {
@@ -95,6 +96,7 @@ static void ask_overflow(struct kcolo_pair *pair,
 		.reason = KCOLO_REASON_OVERFLOW,
 	};
 
+	trace_overflow(pair, side, tuple);
 	kcolo_request(pair, &what);
 }
 
@@ -129,6 +131,24 @@ static void give_up(struct kcolo_flow *flow, struct kcolo_dgram *p,
 	drop_s(flow, held_of(s));
 }
 
+static void trace_difference(const struct kcolo_flow *flow,
+			     const struct kcolo_dgram *p,
+			     const struct kcolo_dgram *s)
+{
+	trace_compare_miscompare(flow->pair);
+	switch (flow->tuple.proto) {
+	case IPPROTO_UDP:
+		trace_compare_udp_miscompare(flow->pair, "primary", p->len);
+		trace_compare_udp_miscompare(flow->pair, "secondary", s->len);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		trace_compare_icmp_miscompare(flow->pair, "primary", p->len);
+		trace_compare_icmp_miscompare(flow->pair, "secondary", s->len);
+		break;
+	}
+}
+
 /* R8: the first of each side that have no partner. */
 static void ask_differ(struct kcolo_flow *flow)
 {
@@ -136,6 +156,7 @@ static void ask_differ(struct kcolo_flow *flow)
 	struct kcolo_dgram *s = kcolo_dgram_oldest(&flow->dgrams, KCOLO_S);
 
 	kcolo_count(flow->pair, MISCOMPARES);
+	trace_difference(flow, p, s);
 	ask(flow, p->len == s->len ? KCOLO_REASON_PAYLOAD :
 				     KCOLO_REASON_LENGTH, p, s);
 	if (kcolo_observes(flow->pair))
@@ -335,8 +356,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (!kcolo_hold_room(pair, true, skb->truesize)) {
 		if (as->dg.matched)
 			return PASS_BEHIND;
-		kcolo_count(pair, OVERFLOW);
-		ask_overflow(pair, &flow->tuple);
+		kcolo_count_drop(pair, OVERFLOW, skb);
+		ask_overflow(pair, KCOLO_P, &flow->tuple);
 		return NF_DROP;
 	}
 	held = hold(pair, as, skb, state, true);
@@ -345,6 +366,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	kcolo_count(pair, HOLD);
 	held->gen = phase.gen;
 	held->order = flow->order++;
+	trace_hold(pair, held);
 	list_add_tail(&held->list, &flow->held);
 	kcolo_dgram_queue(&flow->dgrams, KCOLO_P, &held->dg);
 	if (running)
@@ -375,7 +397,7 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 		return kcolo_segment(pair, skb, state, kcolo_dflow_vm,
 				     KCOLO_A_STATS_PRIMARY_PACKETS);
 	if (!read(&as, &tuple, pkt, skb, &kind)) {
-		kcolo_count(pair, MALFORMED);
+		kcolo_count_drop(pair, MALFORMED, skb);
 		return NF_DROP;
 	}
 	if (kind == KCOLO_DGRAM_TIMED) {
@@ -389,8 +411,8 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 again:
 	flow = kcolo_flow_get(pair, &tuple);
 	if (!flow) {
-		kcolo_count(pair, OVERFLOW);
-		ask_overflow(pair, &tuple);
+		kcolo_count_drop(pair, OVERFLOW, skb);
+		ask_overflow(pair, KCOLO_P, &tuple);
 		return NF_DROP;
 	}
 	spin_lock(&flow->lock);
@@ -430,7 +452,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	}
 	if (!kcolo_hold_room(pair, false, skb->truesize)) {
 		kcolo_count(pair, SECONDARY_REFUSED);
-		ask_overflow(pair, &flow->tuple);
+		ask_overflow(pair, KCOLO_S, &flow->tuple);
 		return false;
 	}
 	held = hold(pair, as, skb, state, false);
@@ -500,7 +522,7 @@ again:
 	flow = flow_for_s(pair, &tuple);
 	if (!flow) {
 		kcolo_count(pair, SECONDARY_REFUSED);
-		ask_overflow(pair, &tuple);
+		ask_overflow(pair, KCOLO_S, &tuple);
 		return NF_DROP;
 	}
 	spin_lock(&flow->lock);
@@ -559,6 +581,7 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 	if (flow->asked || !p)
 		return;
 	kcolo_count(flow->pair, TIMEOUTS);
+	trace_old_packet_check_found(flow->pair, held_of(p));
 	ask(flow, KCOLO_REASON_TIMEOUT, p, NULL);
 	for (; p && kcolo_observes(flow->pair); p = overdue(flow, now))
 		give_up(flow, p, NULL);

@@ -122,6 +122,45 @@ DEFINE_EVENT(kcolo_text, rewriter_debug,
 	TP_ARGS(pair, chr)
 );
 
+DECLARE_EVENT_CLASS(kcolo_size,
+	TP_PROTO(const struct kcolo_pair *pair, const char *sta, u32 size),
+	TP_ARGS(pair, sta, size),
+	TP_STRUCT__entry(
+		__array(char, pair, KCOLO_TRACE_PAIR)
+		__array(char, sta, KCOLO_TRACE_TEXT)
+		__field(int, size)
+	),
+	TP_fast_assign(
+		strscpy(__entry->pair, pair->name, KCOLO_TRACE_PAIR);
+		strscpy(__entry->sta, sta, KCOLO_TRACE_TEXT);
+		__entry->size = size;
+	),
+	TP_printk("pair=%s : %s = %d", __entry->pair, __entry->sta,
+		  __entry->size)
+);
+
+/**
+ * compare_udp_miscompare - one of two datagrams of UDP that differ
+ * @pair: pair
+ * @sta: whose
+ * @size: bytes from the transport header on
+ */
+DEFINE_EVENT(kcolo_size, compare_udp_miscompare,
+	TP_PROTO(const struct kcolo_pair *pair, const char *sta, u32 size),
+	TP_ARGS(pair, sta, size)
+);
+
+/**
+ * compare_icmp_miscompare - one of two messages of ICMP or ICMPv6 that differ
+ * @pair: pair
+ * @sta: whose
+ * @size: bytes
+ */
+DEFINE_EVENT(kcolo_size, compare_icmp_miscompare,
+	TP_PROTO(const struct kcolo_pair *pair, const char *sta, u32 size),
+	TP_ARGS(pair, sta, size)
+);
+
 /**
  * compare_ip_info - two packets are about to be compared
  * @p: the primary's
@@ -291,14 +330,17 @@ DECLARE_EVENT_CLASS(kcolo_held,
 		__field(u64, waited)
 	),
 	TP_fast_assign(
+		bool tcp = held->data;	/* of others no payload is noted */
+
 		strscpy(__entry->pair, pair->name, KCOLO_TRACE_PAIR);
 		__entry->skbaddr = held->skb;
-		trace_put_skb(__entry->src, __entry->dst, held->skb, held->l4);
+		trace_put_skb(__entry->src, __entry->dst, held->skb,
+			      tcp ? held->l4 : 0);
 		__entry->len = held->skb->len;
-		__entry->seq = held->seg.seq;
-		__entry->end = held->seg.end;
-		__entry->ack = held->seg.ack;
-		__entry->flags = held->seg.flags;
+		__entry->seq = tcp ? held->seg.seq : 0;
+		__entry->end = tcp ? held->seg.end : 0;
+		__entry->ack = tcp ? held->seg.ack : 0;
+		__entry->flags = tcp ? held->seg.flags : 0;
 		__entry->waited = ktime_get_mono_fast_ns() - held->since;
 	),
 	TP_printk("pair=%s skbaddr=%p src=%pISpc dst=%pISpc len=%u seq=%u end=%u ack=%u flags=0x%x waited=%llu",

@@ -710,7 +710,7 @@ def l_datagrams_and_a_device_that_goes(f, dev):
 def l_datagrams_and_a_pair_that_goes(f):
     """While datagrams wait for time to pass, the pair is deleted; and the module with it."""
     for _ in range(3):
-        f.add(timeout=1600)
+        f.add(timeout=160000)
         t = Talk(f)
         t.pvm(1)
         t.pvm(2)
@@ -723,3 +723,21 @@ def l_datagrams_and_a_pair_that_goes(f):
     harness.rmmod()
     harness.insmod()
     f.call_up()
+
+
+@case(timeout=320)
+def trace_datagrams(f):
+    """Traffic for trace.sh: held, released, different."""
+    for what in 'udp', 'ping', 'gre':
+        t = talk(f, what)
+        for n in range(5):
+            p = t.pvm(n)
+            f.wait_stats(held=1)
+            t.svm(n)
+            t.out(p)
+        t.pvm(b'p')
+        t.svm(b's')
+        f.again(f.expect_event('miscompare', reason='payload'))
+        f.begin()
+        f.commit()
+        f.expect('lan', lambda p: True)
