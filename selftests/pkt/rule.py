@@ -27,8 +27,9 @@ def passes(f, t, data=b'x'):
     p = t.pvm(data)
     t.out(p)
     t.svm(data)
+    # It may have had to wait behind what the new rule lets go, not for the secondary.
     f.wait_stats(uncompared_rule=before['uncompared_rule'] + 1, secondary_rule=before['secondary_rule'] + 1,
-                 hold=before['hold'], queued=0)
+                 held=before['held'], queued=0)
 
 
 @case()
