@@ -40,6 +40,7 @@
 #include "dgram.h"
 #include "pkt.h"
 #include "syn.h"
+#include "window.h"
 
 struct kcolo_pair;
 
@@ -402,16 +403,15 @@ struct kcolo_ack {
  * @order: arrivals so far
  * @seq_out: behind the last byte that the client was sent, if @out_ok
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
- * @edge_out: furthest right edge of a window that the client was sent
- * @s_edge: right edge of the secondary's window, if @s_edge_ok
+ * @win: both sides' windows and what the client knows of them
+ * @shut_since: monotonic ns, when the secondary's window closed while the
+ *	primary's was open; 0 if they are not so
  * @p_tsval: the primary's newest timestamp, network order, if @p_ts_ok
  * @ts_out: the newest timestamp that the client was sent, if @ts_out_ok
  * @syn_len: bytes in @syn
  * @syn: options of the SYN that has come first, until the other side's comes
- * @p_scale: the primary's window scale
- * @s_scale: the secondary's window scale
+ * @p_ttl: TTL or hop limit of the primary's newest packet
  * @out_ok: an ACK has left since the SYN
- * @s_edge_ok: the secondary has sent an ACK since its SYN
  * @lossy: packets of the secondary were lost on their way here
  * @s_tsecr: the client's newest timestamp that the secondary echoed, if @s_ts_ok
  * @p_ts_ok: the primary sends timestamps
@@ -454,17 +454,15 @@ struct kcolo_flow {
 	u32 order;
 	u32 seq_out;
 	u32 ack_out;
-	u32 edge_out;
-	u32 s_edge;
+	struct kcolo_window win;
+	u64 shut_since;
 	__be32 p_tsval;
 	u32 ts_out;
 	u32 s_tsecr;
 	u8 syn_len;
 	u8 syn[KCOLO_OPTIONS_MAX];
-	u8 p_scale;
-	u8 s_scale;
+	u8 p_ttl;
 	bool out_ok;
-	bool s_edge_ok;
 	bool lossy;
 	bool p_ts_ok;
 	bool s_ts_ok;
@@ -688,6 +686,13 @@ void kcolo_clock_left(struct kcolo_flow *flow);
 void kcolo_clock_heard(struct kcolo_flow *flow,
 		       const struct kcolo_lowered *note);
 void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held);
+
+/* clamp.c */
+void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+		       struct sk_buff *skb, u32 l4, u16 win);
+struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
+				   const struct kcolo_lowered *note,
+				   const struct sk_buff *like);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,

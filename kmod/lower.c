@@ -10,7 +10,7 @@
  * that no packet of the primary may leave for, one is made, in the primary's name.
  * The primary has all that it speaks of. It is honest news, or an honest duplicate
  * for a segment that came out of order; the client's fast retransmit works as
- * ever. Its window ends where the secondary's does, but never moves left.
+ * ever. Its window ends where both sides' do (R3).
  *
  * And where the two cut their streams differently and the secondary's next segment
  * was lost, the primary holds a long packet of which only the head is compared.
@@ -49,16 +49,6 @@ static struct kcolo_held *choose(struct kcolo_flow *flow)
 	}
 	return list_empty(&flow->gated) ? NULL :
 	       list_last_entry(&flow->gated, struct kcolo_held, seg.gated);
-}
-
-static u16 window(const struct kcolo_flow *flow, u32 ack)
-{
-	u32 edge = seq_max(flow->edge_out, flow->s_edge);
-	u32 space = edge - ack;
-
-	if ((s32)space <= 0)
-		return 0;
-	return min_t(u32, U16_MAX, DIV_ROUND_UP(space, 1U << flow->p_scale));
 }
 
 static void fix_ip(struct sk_buff *skb, bool v6)
@@ -154,7 +144,7 @@ void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
 static bool worth_telling(const struct kcolo_flow *flow,
 			  const struct kcolo_lowered *note)
 {
-	if (!flow->out_ok || !flow->s_edge_ok ||
+	if (!flow->out_ok || !flow->win.s_ok ||
 	    note->ack != flow->cmp.side[KCOLO_S].ack)
 		return false;
 	return seq_after(note->ack, flow->ack_out) ||
@@ -198,10 +188,10 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	skb_put_data(skb, options, len);
 	skb_gso_reset(skb);
 	fix_ip(skb, v6);
-	fix_tcp(skb, held->l4, v6, note->ack, window(flow, note->ack));
+	fix_tcp(skb, held->l4, v6, note->ack,
+		kcolo_window_make(&flow->win, note->ack));
 	kcolo_clock_left(flow);
 	flow->ack_out = note->ack;
-	flow->edge_out = seq_max(flow->edge_out, flow->s_edge);
 	kcolo_count(flow->pair, ACKS_LOWERED);
 	*okfn = held->okfn;
 	return skb;
@@ -335,7 +325,10 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	gated = !kcolo_cmp_gate(&flow->cmp, seg);
 	if (gated) {
 		th->ack_seq = htonl(s->ack);
-		th->window = htons(window(flow, s->ack));
+		th->window = htons(kcolo_window_make(&flow->win, s->ack));
+	} else {
+		th->window = htons(kcolo_window_leave(&flow->win, seg,
+						      held->win));
 	}
 	mend_options(flow, th, held->data - held->l4, gated);
 	if (!late_checksum(skb, held->l4, v6))

@@ -197,6 +197,7 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 		} else if (kind == OPT_WSCALE && len == OPT_WSCALE_LEN) {
 			opts->wscale = th[off + 2] < WSCALE_MAX ? th[off + 2] :
 								  WSCALE_MAX;
+			opts->scaled = true;
 		} else if (kind == OPT_TS && len == OPT_TS_LEN) {
 			opts->ts = off + 2;
 		}

@@ -91,6 +91,7 @@ struct kcolo_pkt {
  * @sacks: SACK options
  * @ts: offset of TSval from the TCP header, 0 if none
  * @wscale: window scale of a SYN, 0 if none
+ * @scaled: a window scale was there
  */
 struct kcolo_tcp_opts {
 	u8 sack[KCOLO_SACKS];
@@ -98,6 +99,7 @@ struct kcolo_tcp_opts {
 	u8 sacks;
 	u8 ts;
 	u8 wscale;
+	bool scaled;
 };
 
 /**

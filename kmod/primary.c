@@ -33,22 +33,17 @@ static void fill_seg(struct kcolo_seg *seg, const struct kcolo_pkt *pkt)
 	seg->queued = false;
 }
 
-/* Remember what the client has been told. */
+/* A packet leaves, with the smaller window (R3); remember what the client is told. */
 static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-		     u16 win)
+		     struct sk_buff *skb, u32 l4, u16 win)
 {
-	u32 edge;
-
 	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
 		return;
-	/* The window of a SYN is not scaled. */
-	edge = seg->ack + ((u32)win << (seg->flags & KCOLO_TCP_SYN ?
-					0 : flow->p_scale));
+	kcolo_clamp_leave(flow, seg, skb, l4, win);
 	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
 				       seg->end;
 	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
 				       seg->ack;
-	flow->edge_out = flow->out_ok ? seq_max(flow->edge_out, edge) : edge;
 	flow->out_ok = true;
 }
 
@@ -57,7 +52,7 @@ static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_held *last;
 
-	note_out(flow, &held->seg, held->win);
+	note_out(flow, &held->seg, held->skb, held->l4, held->win);
 	kcolo_clock_leaves(flow, held);
 	last = list_empty(&flow->outbox) ? NULL :
 	       list_last_entry(&flow->outbox, struct kcolo_held, list);
@@ -271,7 +266,10 @@ static void hear_options(struct kcolo_flow *flow, enum kcolo_side side,
 	const u8 *mine = th + sizeof(struct tcphdr), *other = flow->syn;
 	u32 mine_len = hlen - sizeof(struct tcphdr), other_len = flow->syn_len;
 	bool p = side == KCOLO_P;
+	struct kcolo_tcp_opts opts;
 
+	kcolo_tcp_opts(&opts, th, hlen);
+	kcolo_window_syn(&flow->win, side, opts.wscale);
 	if (!kcolo_cmp_offset_ok(&flow->cmp)) {
 		flow->syn_len = mine_len;
 		memcpy(flow->syn, mine, mine_len);
@@ -331,14 +329,6 @@ static void note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	flow->p_ts_ok = true;
 }
 
-static u8 wscale(const struct kcolo_pkt *pkt, const struct sk_buff *skb)
-{
-	struct kcolo_tcp_opts opts;
-
-	kcolo_tcp_opts(&opts, skb->data + pkt->l4, pkt->data - pkt->l4);
-	return opts.wscale;
-}
-
 /* Put a held packet of P where it has to wait. Returns false if nowhere. */
 static bool place(struct kcolo_flow *flow, struct kcolo_held *held,
 		  enum kcolo_fate fate)
@@ -380,6 +370,17 @@ static void count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
 		kcolo_count(pair, SECONDARY_UNMATCHED);
 }
 
+/* R3: what a side offers, and since when S takes nothing while P does. */
+static void note_window(struct kcolo_flow *flow, enum kcolo_side side,
+			const struct kcolo_seg *seg, u16 win)
+{
+	kcolo_window_hear(&flow->win, side, seg, win);
+	if (!kcolo_window_shut(&flow->win))
+		flow->shut_since = 0;
+	else if (!flow->shut_since)
+		flow->shut_since = ktime_get_mono_fast_ns();
+}
+
 /* Hear a segment of S and keep it if it is to be compared. */
 static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
@@ -388,6 +389,7 @@ static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 	bool new = hear_held_syn(flow, KCOLO_S, held);
 	enum kcolo_fate fate;
 
+	note_window(flow, KCOLO_S, &held->seg, held->win);
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg);
 	if (fate == KCOLO_FATE_QUEUED &&
 	    kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
@@ -488,6 +490,8 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 	}
 	flow->epoch = phase.epoch;
 	flow->asked = false;
+	flow->shut_since = 0;
+	kcolo_window_commit(&flow->win);
 	list_for_each_entry(held, &flow->queued, list)
 		kcolo_count(flow->pair, SECONDARY_STALE);
 	drop_queued(flow);
@@ -498,13 +502,12 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		memset(c, 0, sizeof(*c));
 	else
 		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
-	flow->s_scale = flow->p_scale;
-	flow->s_edge_ok = false;
 	flow->lossy = false;
 
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
 		hear_held_syn(flow, KCOLO_P, held);
+		note_window(flow, KCOLO_P, &held->seg, held->win);
 		adopt_unknown(flow, &held->seg);
 		if (place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
 			continue;
@@ -623,15 +626,17 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
 	note_p_tsval(flow, pkt, skb);
+	flow->p_ttl = pkt->tuple.v6 ? ipv6_hdr(skb)->hop_limit :
+				      ip_hdr(skb)->ttl;
 	if (hear_syn(flow, KCOLO_P, &seg, skb->data + pkt->l4,
 		     pkt->data - pkt->l4)) {
 		drop_early(flow, kcolo_tag(phase.epoch));
-		flow->p_scale = wscale(pkt, skb);
 		flow->out_ok = false;
 		flow->lossy = false;
 		flow->ts_out_ok = false;
 		flow->s_ts_ok = false;
 	}
+	note_window(flow, KCOLO_P, &seg, pkt->win);
 	if (adopt_unknown(flow, &seg))
 		take_early(flow, kcolo_tag(phase.epoch));
 	fate = kcolo_cmp_put(&flow->cmp, KCOLO_P, &seg);
@@ -642,7 +647,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (fate == KCOLO_FATE_UNKNOWN)
 		return PASS_BEHIND;
 	if (leaves_at_once(flow, phase, &seg, fate)) {
-		note_out(flow, &seg, pkt->win);
+		note_out(flow, &seg, skb, pkt->l4, pkt->win);
 		kcolo_clock_left(flow);
 		kcolo_count(pair, PASSED);
 		return NF_ACCEPT;
@@ -820,17 +825,6 @@ static struct sk_buff *repeat_head(struct kcolo_flow *flow,
 	return idle(flow) ? kcolo_lower_head(flow, from, okfn) : NULL;
 }
 
-static void note_s_edge(struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
-{
-	u32 edge = pkt->ack + ((u32)pkt->win << flow->s_scale);
-
-	if (!(pkt->flags & KCOLO_TCP_ACK) ||
-	    pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST))
-		return;
-	flow->s_edge = flow->s_edge_ok ? seq_max(flow->s_edge, edge) : edge;
-	flow->s_edge_ok = true;
-}
-
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
 static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 				 const struct kcolo_seg *seg,
@@ -855,6 +849,7 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 	held->seg = *seg;
 	held->data = pkt->data;
 	held->l4 = pkt->l4;
+	held->win = pkt->win;
 	held->tag = tag;
 	return held;
 }
@@ -879,12 +874,9 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 				    pkt->data - pkt->l4);
 
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
-		if (new) {
-			flow->s_scale = wscale(pkt, skb);
-			flow->s_edge_ok = false;
+		note_window(flow, KCOLO_S, &seg, pkt->win);
+		if (new)
 			return false;
-		}
-		note_s_edge(flow, pkt);
 		if (sack != flow->cmp.side[KCOLO_S].ack)
 			flow->ack_moved = flow->s_heard;
 	}
@@ -977,7 +969,8 @@ retry:
 	ack.like = *eth_hdr(skb);
 	if (running && client_has(flow, &seg))
 		ack.client = flow->client;
-	if (running && !list_empty(&flow->held))
+	if (running && (!list_empty(&flow->held) ||
+			kcolo_window_tight(&flow->win)))
 		kcolo_lower_note(&note, pkt, skb);
 	kcolo_clock_heard(flow, &note);
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
@@ -993,6 +986,10 @@ retry:
 			made = kcolo_lower_ack(flow, &note, &okfn);
 		if (flow->lossy && !ack.client.ok && seg.seq != seg.end)
 			tell_hole(flow, &ack);
+		if (!made && !kept && !READ_ONCE(pair->flushing)) {
+			made = kcolo_clamp_update(flow, &note, skb);
+			okfn = state->okfn;
+		}
 	}
 	unlock_flow(flow);
 	if (made)
@@ -1056,7 +1053,8 @@ static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *p
 {
 	const struct kcolo_cmp *c = &flow->cmp;
 	const struct kcolo_stream *p = &c->side[KCOLO_P];
-	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->p_scale : TCP_MAX_WSCALE);
+	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->win.p_scale :
+					  TCP_MAX_WSCALE);
 	/* What an adopted connection has said before is not known. */
 	u32 unseen = c->stream_ok || c->compared ? 0 : KCOLO_CMP_WINDOW / 2;
 
@@ -1086,6 +1084,11 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 		client->rst = true;
 	if (pkt->flags & KCOLO_TCP_FIN)
 		client->fin = true;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	/* Scaling is on only if both ends want it. */
+	if (pkt->flags & KCOLO_TCP_SYN && pkt->flags & KCOLO_TCP_ACK &&
+	    flow->opened_by_vm && !client->ok && !opts.scaled)
+		kcolo_window_unscaled(&flow->win);
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
 	    !(pkt->flags & KCOLO_TCP_ACK))
 		return;
@@ -1096,7 +1099,6 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	client->ack = pkt->ack;
 	client->win = pkt->win;
 	client->ok = true;
-	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
 	client->has_ts = opts.ts;
 	if (opts.ts) {
 		client->tsval = get_unaligned((__be32 *)(th + opts.ts));
@@ -1230,6 +1232,19 @@ static bool catches_up(const struct kcolo_flow *flow,
 			   now, flow->pair->cfg.timeout);
 }
 
+/* R3: the secondary takes nothing more of what the client may still send. */
+static bool shut(const struct kcolo_flow *flow)
+{
+	return flow->shut_since && !flow->client.fin;
+}
+
+/* What it takes nothing of it does not acknowledge: the shut window is the reason. */
+static bool waits_for_room(const struct kcolo_flow *flow,
+			   const struct kcolo_held *held)
+{
+	return shut(flow) && !held->seg.queued;
+}
+
 static void seek_partner(struct kcolo_flow *flow, u64 now)
 {
 	const struct kcolo_config *cfg = &flow->pair->cfg;
@@ -1247,8 +1262,14 @@ static void seek_partner(struct kcolo_flow *flow, u64 now)
 		flow->asked = true;
 		return;
 	}
+	if (shut(flow) && longer_ago(flow->shut_since, now, cfg->timeout)) {
+		flow->shut_since = now;
+		differs(flow, KCOLO_REASON_WINDOW, flow->cmp.cmp, NULL, NULL);
+		flow->asked = true;
+		return;
+	}
 	held = waits_since(&flow->held, now, cfg->timeout);
-	if (held && catches_up(flow, held, now))
+	if (held && (catches_up(flow, held, now) || waits_for_room(flow, held)))
 		return;
 	if (held) {
 		reason = held->seg.queued && flow->s_heard > held->since ?
@@ -1335,6 +1356,7 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 	struct kcolo_held *held, *next;
 
 	spin_lock(&flow->lock);
+	kcolo_window_commit(&flow->win);	/* nothing is clamped any more */
 	if (!kcolo_flow_is_tcp(flow)) {
 		kcolo_dflow_let_go(flow);
 	} else if (!flow->dead) {

@@ -219,6 +219,7 @@ def r2_pure_ack_needs_no_partner(f):
 def r2_window_update_leaves_at_once(f):
     c = f.open()
     c.request()
+    c.svm('A', win=65535)
     for win in 100, 0, 65535:
         c.out(c.pvm('A', win=win))
 
@@ -383,6 +384,7 @@ def r1_lowered_window(f):
     """It ends where the secondary's ends, and the right edge that the client knows never moves left."""
     c = f.open()
     c.request(100)
+    c.svm('A', win=40000)
     c.out(c.pvm('A', win=40000))
     c.client('A', 1000)
     p = c.pvm('A', win=50000)
@@ -392,7 +394,7 @@ def r1_lowered_window(f):
     f.expect_lowered(c, 700, win=45000)
     c.svm('A', ack=800, win=100)
     f.expect_lowered(c, 800, win=44900)
-    c.svm('A')
+    c.svm('A', win=50000)
     c.out(p)
 
 
@@ -410,7 +412,7 @@ def r1_lowered_window_is_scaled(f, shift):
     q = f.expect_lowered(c, 102)
     now = 102 + (q.win << shift)
     check(edge <= now < edge + (1 << shift), 'right edge %d, was %d', now, edge)
-    c.svm('A')
+    c.svm('A', win=60000)
     c.out(p)
 
 

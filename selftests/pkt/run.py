@@ -21,7 +21,7 @@ import harness                                                          # noqa: 
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
           'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'safety', 'netlink', 'lifecycle',
-          'trace', 'syn_options')
+          'trace', 'syn_options', 'window')
 
 
 def wanted(case, patterns):

@@ -387,6 +387,7 @@ TEST_F(opts, found)
 			    KCOLO_SACKS));
 	EXPECT_EQ(variant->want.ts, opts.ts);
 	EXPECT_EQ(variant->want.wscale, opts.wscale);
+	EXPECT_EQ(variant->want.scaled, opts.scaled);
 }
 
 /* However long the header: nothing outside of it is named or read. */
@@ -437,9 +438,11 @@ OPTS(w1_sack_as_often_as_it_fits, SACK("\x0a") BLOCK SACK("\x0a") BLOCK
 OPTS(w1_sack_without_blocks, SACK("\x02") SACK("\x02") SACK("\x02") SACK("\x02")
      SACK("\x0a") BLOCK, FOUND(1, 30), BLOCKS(1));
 OPTS(w1_syn_options, "\x02\x04\x05\xb4\x04\x02" TS NOP "\x03\x03\x07",
-     .ts = 28, .wscale = 7);
-OPTS(r3_wscale_at_most_14, "\x03\x03\xff" NOP, .wscale = 14);
-OPTS(r3_wscale_14, "\x03\x03\x0e" NOP, .wscale = 14);
+     .ts = 28, .wscale = 7, .scaled = true);
+OPTS(r3_wscale_at_most_14, "\x03\x03\xff" NOP, .wscale = 14,
+     .scaled = true);
+OPTS(r3_wscale_14, "\x03\x03\x0e" NOP, .wscale = 14, .scaled = true);
+OPTS(r3_wscale_0, "\x03\x03\x00" NOP, .scaled = true);
 OPTS(r3_wscale_of_another_length, "\x03\x04\x07\x07" TS, .ts = 26);
 OPTS(w1_unknown_options_are_stepped_over, "\xfe\x06" "abcd" TS, .ts = 28);
 OPTS(w1_eol_ends, NOP EOL TS);

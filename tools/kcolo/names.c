@@ -205,6 +205,8 @@ static const char *const stats_attrs[] = {
 	"sacks-made",
 	"acks-lowered",
 	"heads-left",
+	"windows-clamped",
+	"windows-updated",
 	"flows-opened",
 	"flows-adopted",
 	"flows-closed",
@@ -233,5 +235,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 65,
+_Static_assert(KCOLO_A_STATS_MAX == 67,
 	       "run spec-names.py: the spec has changed");

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The window that the client sees is the smaller one (R3): window.c reckons, this
+ * writes it into the primary's packets. When the secondary makes room that the
+ * primary has offered before, nothing of the primary need ever follow; so a
+ * window update is made in its name, out of the secondary's packet that tells of
+ * it: the same two ends, and the same way through the bridge.
+ */
+#include <linux/etherdevice.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/netfilter_bridge.h>
+#include <linux/tcp.h>
+#include <linux/unaligned.h>
+#include <net/ip.h>
+#include <net/ip6_checksum.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/tcp.h>
+
+#include "kcolo.h"
+
+/**
+ * kcolo_clamp_leave() - a packet of the primary leaves with the smaller window
+ * @flow: locked by the caller
+ * @seg: the segment, has ACK
+ * @skb: its packet, skb->data is the IP header; may be reallocated
+ * @l4: offset of the TCP header
+ * @win: its window as on the wire
+ *
+ * Without memory it leaves as it is: the secondary drops what it has no room for. So it
+ * does in mode observe, where nothing depends on the secondary (R14).
+ */
+void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+		       struct sk_buff *skb, u32 l4, u16 win)
+{
+	u16 to = kcolo_window_leave(&flow->win, seg, win);
+	struct tcphdr *th;
+
+	if (likely(to == win))
+		return;
+	if (kcolo_observes(flow->pair) ||
+	    skb_ensure_writable(skb, l4 + sizeof(*th))) {
+		kcolo_window_left(&flow->win, seg, win);
+		return;
+	}
+	th = (struct tcphdr *)(skb->data + l4);
+	inet_proto_csum_replace2(&th->check, skb, htons(win), htons(to), false);
+	th->window = htons(to);
+	kcolo_count(flow->pair, WINDOWS_CLAMPED);
+}
+
+static void put_ip(struct sk_buff *skb, const struct kcolo_flow *flow,
+		   u32 tcp_len)
+{
+	const struct kcolo_tuple *t = &flow->tuple;
+
+	if (t->v6) {
+		struct ipv6hdr *ip6 = skb_put_zero(skb, sizeof(*ip6));
+
+		ip6->version = 6;
+		ip6->payload_len = htons(tcp_len);
+		ip6->nexthdr = IPPROTO_TCP;
+		ip6->hop_limit = flow->p_ttl;
+		memcpy(&ip6->saddr, &t->src, sizeof(ip6->saddr));
+		memcpy(&ip6->daddr, &t->dst, sizeof(ip6->daddr));
+	} else {
+		struct iphdr *ip = skb_put_zero(skb, sizeof(*ip));
+
+		ip->version = 4;
+		ip->ihl = 5;
+		ip->tot_len = htons(sizeof(*ip) + tcp_len);
+		ip->frag_off = htons(IP_DF);
+		ip->ttl = flow->p_ttl;
+		ip->protocol = IPPROTO_TCP;
+		ip->saddr = t->src.w[0];
+		ip->daddr = t->dst.w[0];
+		ip_send_check(ip);
+	}
+}
+
+static void put_tcp(struct sk_buff *skb, struct kcolo_flow *flow,
+		    const struct kcolo_lowered *note, u32 tcp_len)
+{
+	struct tcphdr *th = skb_put_zero(skb, tcp_len);
+	const struct kcolo_tuple *t = &flow->tuple;
+	__be32 *ts = (__be32 *)(th + 1);
+	__wsum sum;
+
+	th->source = t->sport;
+	th->dest = t->dport;
+	th->seq = htonl(flow->seq_out);
+	th->ack_seq = htonl(flow->ack_out);
+	th->doff = tcp_len / 4;
+	th->ack = 1;
+	th->window = htons(kcolo_window_make(&flow->win, flow->ack_out));
+	if (tcp_len > sizeof(*th)) {
+		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
+				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, ts);
+		ts[1] = flow->p_tsval;
+		ts[2] = note->tsecr;
+	}
+	sum = csum_partial(th, tcp_len, 0);
+	if (t->v6)
+		th->check = csum_ipv6_magic((struct in6_addr *)&t->src,
+					    (struct in6_addr *)&t->dst,
+					    tcp_len, IPPROTO_TCP, sum);
+	else
+		th->check = csum_tcpudp_magic(t->src.w[0], t->dst.w[0], tcp_len,
+					      IPPROTO_TCP, sum);
+}
+
+/* As if it had come in through the guest's port; RCU. */
+static bool through_vm_port(struct kcolo_pair *pair, struct sk_buff *skb,
+			    const struct sk_buff *like)
+{
+	struct nf_bridge_info *info;
+	struct net_device *vm, *br;
+
+	vm = dev_get_by_index_rcu(pair->net, READ_ONCE(pair->vm.ifindex));
+	br = vm ? netdev_master_upper_dev_get_rcu(vm) : NULL;
+	info = br ? skb_ext_add(skb, SKB_EXT_BRIDGE_NF) : NULL;
+	if (!info)
+		return false;
+	*info = *nf_bridge_info_get(like);
+	info->physinif = vm->ifindex;
+	skb->dev = br;
+	skb->protocol = like->protocol;
+	skb->pkt_type = like->pkt_type;
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	return true;
+}
+
+/**
+ * kcolo_clamp_update() - make a window update if the clamp has loosened
+ * @flow: locked by the caller
+ * @note: what the secondary's segment says
+ * @like: the secondary's packet, at PRE_ROUTING of its bridge
+ *
+ * Goes on where @like would have, as a packet of the primary's.
+ *
+ * Return: the packet; NULL if there is no news, or without memory: the
+ * secondary's next packet is the next chance.
+ */
+struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
+				   const struct kcolo_lowered *note,
+				   const struct sk_buff *like)
+{
+	bool has_ts = note->has_ts && flow->p_ts_ok;
+	u32 tcp_len = sizeof(struct tcphdr) +
+		      (has_ts ? TCPOLEN_TSTAMP_ALIGNED : 0);
+	struct sk_buff *skb;
+
+	if (!note->ok || kcolo_observes(flow->pair) ||
+	    !kcolo_window_loosened(&flow->win, flow->ack_out))
+		return NULL;
+	skb = alloc_skb(LL_MAX_HEADER + sizeof(struct ipv6hdr) + tcp_len,
+			GFP_ATOMIC);
+	if (!skb)
+		return NULL;
+	skb_reserve(skb, LL_MAX_HEADER);
+	skb_put_data(skb, skb_mac_header(like), ETH_HLEN);
+	skb_reset_mac_header(skb);
+	__skb_pull(skb, ETH_HLEN);
+	skb_reset_network_header(skb);
+	skb_reset_mac_len(skb);
+	if (!through_vm_port(flow->pair, skb, like)) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	put_ip(skb, flow, tcp_len);
+	skb_set_transport_header(skb, skb->len);
+	put_tcp(skb, flow, note, tcp_len);
+	kcolo_clock_left(flow);
+	kcolo_count(flow->pair, WINDOWS_UPDATED);
+	return skb;
+}
