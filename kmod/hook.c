@@ -6,6 +6,7 @@
  *	-401	PRE	both			a zone of its own per pair (S3)
  *	-399	PRE	primary, vm		no longer, for conntrack
  *	-300	BR_PRE	primary, peer		drops what the IP hooks don't see (S1)
+ *	1	BR_PRE	both			notes what they should see and don't
  *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-199	PRE	secondary		gives new connections an extension
  *	MAX	PRE	primary, vm		holds the guest's packets
@@ -277,6 +278,28 @@ static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
 	return NF_DROP;
 }
 
+/*
+ * A plain IP packet that br_netfilter has not taken: its bridge does not show its
+ * packets to the IP hooks. What the primary says leaves uncompared, or is translated
+ * by nobody; that must not go unnoticed. S1: the secondary's ends here.
+ */
+static unsigned int bridge_unseen(void *priv, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
+{
+	struct kcolo_port *port;
+
+	if (!is_plain_ip(skb) || nf_bridge_info_get(skb))
+		return NF_ACCEPT;
+	port = kcolo_port_find(kcolo_net(state->net), state->in->ifindex);
+	if (!port)
+		return NF_ACCEPT;
+	kcolo_count(port->pair, UNSEEN);
+	if (!READ_ONCE(port->pair->unseen))
+		WRITE_ONCE(port->pair->unseen, true);
+	return port->pair->role == KCOLO_ROLE_PRIMARY && !port->is_vm ?
+	       NF_DROP : NF_ACCEPT;
+}
+
 static const struct nf_hook_ops hook_ops[] = {
 	{
 		.hook = pre_zone,
@@ -319,6 +342,12 @@ static const struct nf_hook_ops hook_ops[] = {
 		.pf = NFPROTO_BRIDGE,
 		.hooknum = NF_BR_PRE_ROUTING,
 		.priority = NF_BR_PRI_NAT_DST_BRIDGED,
+	},
+	{
+		.hook = bridge_unseen,
+		.pf = NFPROTO_BRIDGE,
+		.hooknum = NF_BR_PRE_ROUTING,
+		.priority = NF_BR_PRI_BRNF + 1,
 	},
 };
 

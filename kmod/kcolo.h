@@ -258,6 +258,8 @@ struct kcolo_rule {
  * @late_work: looks at @late
  * @foreign: packets of a foreign epoch in a row (C4)
  * @walked: jiffies of the last walk through conntrack (secondary)
+ * @unseen: IP packets have passed that the IP hooks did not see
+ * @unseen_told: jiffies, never 0, when that was told last
  * @known: which connections were translated, two maps (secondary, known.c)
  * @known_bits: bits in each
  * @known_half: the one that is complete
@@ -315,6 +317,8 @@ struct kcolo_pair {
 	struct delayed_work late_work;
 	atomic_t foreign;
 	unsigned long walked;
+	bool unseen;
+	unsigned long unseen_told;
 	unsigned long *known;
 	u32 known_bits;
 	bool known_half;

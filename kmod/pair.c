@@ -14,6 +14,7 @@
 #define ZONE_FIRST	0x8000	/* away from the small numbers that people use */
 #define ZONE_LAST	0xfffe
 #define FOREIGN_MANY	64	/* packets of a foreign epoch in a row */
+#define UNSEEN_AGAIN	(60 * HZ)	/* between two warnings */
 
 unsigned int kcolo_net_id __read_mostly;
 static DEFINE_IDA(zones);
@@ -211,6 +212,19 @@ static void purge(struct kcolo_pair *pair, struct net_device *dev)
 	purge_list(pair, &pair->wait, dev);
 }
 
+/* The packets that a pair is about pass beside it: nothing works, nothing tells. */
+static void tell_unseen(struct kcolo_pair *pair)
+{
+	if (pair->unseen_told &&
+	    time_before(jiffies, pair->unseen_told + UNSEEN_AGAIN))
+		return;
+	WRITE_ONCE(pair->unseen, false);
+	pair->unseen_told = jiffies | 1;
+	pr_warn("kcolo: pair %s: packets pass unseen: set nf_call_iptables 1 nf_call_ip6tables 1 on its bridges\n",
+		pair->name);
+	kcolo_event_pair(pair, KCOLO_CMD_PAIR_NTF, KCOLO_CAUSE_UNSEEN);
+}
+
 static void scan(struct work_struct *work)
 {
 	struct kcolo_pair *pair = container_of(to_delayed_work(work),
@@ -227,6 +241,8 @@ static void scan(struct work_struct *work)
 		atomic_set(&pair->foreign, 0);
 		kcolo_event_pair(pair, KCOLO_CMD_PAIR_NTF, KCOLO_CAUSE_EPOCH);
 	}
+	if (READ_ONCE(pair->unseen))
+		tell_unseen(pair);
 	/* Who holds it may be waiting for this work; the next scan will do. */
 	if (mutex_trylock(&kn->cfg)) {
 		if (!pair->dead)

@@ -7,7 +7,7 @@ import zlib
 
 import harness
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Sent, case, check, equal, stream, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Sent, case, check, equal, run, stream, tag
 from packet import BROADCAST, eth, ip4, ip6
 
 STP_MAC, LLDP_MAC = bytes.fromhex('0180c2000000'), bytes.fromhex('0180c200000e')
@@ -499,3 +499,39 @@ def r10_secondary_is_refused_first(f):
     c.both('A', 10)
     d.both('PA', 10)
     f.again(e)
+
+
+@case(scan=30)
+def s1_bridge_does_not_show_its_packets(f):
+    """The guest's leave uncompared, the secondary's go nowhere; both are counted, and told once in a while."""
+    c = f.open()
+
+    def show(bridge, yes):
+        run('ip', '-n', f.host, 'link', 'set', bridge, 'type', 'bridge', 'nf_call_iptables', yes, 'nf_call_ip6tables', yes)
+    c.both('PA', 10)
+    f.wait_stats(unseen=0)
+    show('br0', '0')
+    for n in range(3):
+        c.out(c.pvm('PA', 10))
+    f.expect_event('pair', cause='unseen')
+    f.wait_stats(unseen=3, held=0)
+    show('brp', '0')
+    c.svm('PA', 10)
+    f.wait_stats(unseen=4, queued=0)
+    f.expect_no_event(0.1)
+    show('br0', '1')
+    show('brp', '1')
+    d = f.open()
+    d.both('PA', 10)
+    f.wait_stats(unseen=4)
+
+
+@case('secondary', scan=30)
+def s1_secondarys_bridge_does_not_show_its_packets(f):
+    c = f.open()
+    bridge = ['ip', '-n', f.host, 'link', 'set', 'br1', 'type', 'bridge']
+    run(*bridge, 'nf_call_iptables', '0', 'nf_call_ip6tables', '0')
+    c.mirror('PA', 10, known=0)
+    f.expect_event('pair', cause='unseen')
+    f.wait_stats(unseen=1)
+    run(*bridge, 'nf_call_iptables', '1', 'nf_call_ip6tables', '1')

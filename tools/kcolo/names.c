@@ -84,6 +84,7 @@ static const char *const cause[] = {
 	"unanswered",
 	"port-gone",
 	"epoch",
+	"unseen",
 };
 
 const struct names names_cause = {
@@ -184,6 +185,7 @@ static const char *const stats_attrs[] = {
 	"uncompared-timed",
 	"uncompared-rule",
 	"uncompared-bypass",
+	"unseen",
 	"malformed",
 	"secondary-malformed",
 	"secondary-covered",
@@ -235,5 +237,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 67,
+_Static_assert(KCOLO_A_STATS_MAX == 68,
 	       "run spec-names.py: the spec has changed");

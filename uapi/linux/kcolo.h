@@ -104,6 +104,8 @@ enum kcolo_rule_action {
  * @KCOLO_CAUSE_UNANSWERED: a request for a checkpoint stayed without answer
  * @KCOLO_CAUSE_PORT_GONE: a port was deleted
  * @KCOLO_CAUSE_EPOCH: many packets of a foreign epoch in a row
+ * @KCOLO_CAUSE_UNSEEN: packets pass that the bridge does not show to the IP
+ *   hooks
  */
 enum kcolo_cause {
 	KCOLO_CAUSE_USER,
@@ -111,6 +113,7 @@ enum kcolo_cause {
 	KCOLO_CAUSE_UNANSWERED,
 	KCOLO_CAUSE_PORT_GONE,
 	KCOLO_CAUSE_EPOCH,
+	KCOLO_CAUSE_UNSEEN,
 };
 
 /**
@@ -205,6 +208,7 @@ enum {
 	KCOLO_A_STATS_UNCOMPARED_TIMED,
 	KCOLO_A_STATS_UNCOMPARED_RULE,
 	KCOLO_A_STATS_UNCOMPARED_BYPASS,
+	KCOLO_A_STATS_UNSEEN,
 	KCOLO_A_STATS_MALFORMED,
 	KCOLO_A_STATS_SECONDARY_MALFORMED,
 	KCOLO_A_STATS_SECONDARY_COVERED,
