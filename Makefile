@@ -33,6 +33,9 @@ test-full: deps tools
 check: deps tools
 	@selftests/check
 
+bench: deps tools
+	@selftests/bench/run
+
 # Debian's headers lack what modules_install needs to run depmod.
 RELEASE	= $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
 MODULES	= $(DESTDIR)/lib/modules/$(RELEASE)
@@ -77,7 +80,8 @@ help:
 ## make test             everything that is tested; ends with the number of failures
 ## make test-full        the same, long forms
 ## make check            static checks only
+## make bench            measure, beside a plain bridge and QEMU's proxy; half an hour, into build/bench.*
 ## make vm CMD=...       run a command in a guest: KERNEL=uml|uml-debug|6.1|6.12|debug|sid
 
-.PHONY: all modules tools deps vm demo test test-full check clean help \
+.PHONY: all modules tools deps vm demo test test-full check bench clean help \
 	install install-module install-load install-tools uninstall uninstall-module uninstall-tools
