@@ -18,6 +18,9 @@
  *		its					ts.newest
  *		tsoff					ts.off
  *
+ * A connection that another host translated before (F3) is past its SYN, and its
+ * ts.off is 0 as long as that is dormant: isn and tsoff hold what is to come.
+ *
  * They are read and written under ct->lock. On a kernel without SYNPROXY sequence
  * numbers are translated, timestamps are not.
  */
@@ -61,7 +64,7 @@ int kcolo_conn_attach(struct nf_conn *ct, bool from_vm, u32 epoch)
 	struct nf_conn_seqadj *adj;
 
 	if (nfct_seqadj(ct) || nfct_synproxy(ct) ||
-	    refcount_read(&ct->ct_general.use) != 1)
+	    refcount_read(&ct->ct_general.use) > 1)
 		return -EBUSY;
 	if (!nfct_seqadj_ext_add(ct))
 		return -ENOMEM;
@@ -102,11 +105,15 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 	conn->offset = -(u32)adj->seq[!in].offset_before;
 	conn->isn = sp ? sp->isn : adj->seq[in].correction_pos;
 	conn->ts_room = !!sp;
-	if (!sp)
-		return true;
-	conn->ts.newest = sp->its;
-	conn->ts.off = sp->tsoff;
-	conn->ts.lag = adj->seq[in].correction_pos;
+	if (sp) {
+		conn->ts.newest = sp->its;
+		conn->ts.off = sp->tsoff;
+		conn->ts.lag = adj->seq[in].correction_pos;
+	}
+	if (conn->flags & KCOLO_CONN_DORMANT) {
+		swap(conn->isn, conn->dormant);
+		swap(conn->ts.off, conn->ts_dormant);
+	}
 	return true;
 }
 
@@ -119,17 +126,19 @@ void kcolo_conn_store(struct kcolo_conn *conn)
 	struct nf_conn_synproxy *sp = nfct_synproxy(conn->ct);
 	struct nf_conn_seqadj *adj = nfct_seqadj(conn->ct);
 	struct nf_ct_seqadj *out = &adj->seq[!conn->in];
+	bool dormant = conn->flags & KCOLO_CONN_DORMANT;
+	u32 isn = dormant ? conn->dormant : conn->isn;
 
 	lockdep_assert_held(&conn->ct->lock);
 	out->correction_pos = pack(conn);
 	out->offset_before = -conn->offset;
 	out->offset_after = -conn->offset;
-	adj->seq[conn->in].correction_pos = sp ? conn->ts.lag : conn->isn;
+	adj->seq[conn->in].correction_pos = sp ? conn->ts.lag : isn;
 	if (!sp)
 		return;
-	sp->isn = conn->isn;
+	sp->isn = isn;
 	sp->its = conn->ts.newest;
-	sp->tsoff = conn->ts.off;
+	sp->tsoff = dormant ? conn->ts_dormant : conn->ts.off;
 }
 
 /**
@@ -148,7 +157,7 @@ bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct)
 	spin_lock_bh(&ct->lock);
 	ok = kcolo_conn_load(conn, ct, IP_CT_DIR_ORIGINAL);
 	/* Without synproxy an ISN may look like the mark; it comes without offset. */
-	if (!ok || (!conn->ts_room && !conn->offset))
+	if (!ok || (!conn->ts_room && !conn->offset && !conn->dormant))
 		ok |= kcolo_conn_load(conn, ct, IP_CT_DIR_REPLY);
 	spin_unlock_bh(&ct->lock);
 	return ok;
@@ -157,12 +166,16 @@ bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct)
 /**
  * kcolo_conn_keep_for() - how long a translated connection may be idle (W7)
  * @ct: conntrack
+ * @dormant: the guest may not have the connection yet, what it says of it does not
+ *	count (F3)
  *
  * Return: seconds; 0: what conntrack says is right, the connection is over or has
  * not begun.
  */
-u32 kcolo_conn_keep_for(const struct nf_conn *ct)
+u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant)
 {
+	if (dormant)
+		return KCOLO_KEEP_OPEN;
 	switch (READ_ONCE(ct->proto.tcp.state)) {
 	case TCP_CONNTRACK_ESTABLISHED:
 		return KCOLO_KEEP_OPEN;
@@ -178,13 +191,15 @@ u32 kcolo_conn_keep_for(const struct nf_conn *ct)
 
 /**
  * kcolo_conn_keep() - let the state live as long as its connection can (W7)
- * @ct: conntrack, which has taken a packet into account
+ * @conn: connection, whose conntrack has taken a packet into account
  *
  * Conntrack has just set a timeout of its own, a minute for half a connection.
  */
-void kcolo_conn_keep(struct nf_conn *ct)
+void kcolo_conn_keep(const struct kcolo_conn *conn)
 {
-	u32 until = nfct_time_stamp + kcolo_conn_keep_for(ct) * HZ;
+	bool dormant = conn->flags & KCOLO_CONN_DORMANT;
+	struct nf_conn *ct = conn->ct;
+	u32 until = nfct_time_stamp + kcolo_conn_keep_for(ct, dormant) * HZ;
 
 	/* A timeout is relative until the conntrack is confirmed. */
 	if (nf_ct_is_confirmed(ct) &&
@@ -230,6 +245,69 @@ struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
 }
 
 /**
+ * kcolo_conn_wake() - what was dormant is in force from now on (F3)
+ * @conn: the host has failed over
+ */
+void kcolo_conn_wake(struct kcolo_conn *conn)
+{
+	if (!(conn->flags & KCOLO_CONN_DORMANT))
+		return;
+	conn->offset += conn->dormant;
+	conn->ts.off += conn->ts_dormant;
+	conn->flags &= ~KCOLO_CONN_DORMANT;
+}
+
+static void fill_tuple(struct nf_conntrack_tuple *to, const struct kcolo_tuple *t)
+{
+	memset(to, 0, sizeof(*to));
+	to->src.l3num = t->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	memcpy(&to->src.u3, &t->src, sizeof(to->src.u3));
+	memcpy(&to->dst.u3, &t->dst, sizeof(to->dst.u3));
+	to->src.u.tcp.port = t->sport;
+	to->dst.u.tcp.port = t->dport;
+	to->dst.protonum = IPPROTO_TCP;
+}
+
+/**
+ * kcolo_conn_make() - make the conntrack of a connection in midstream (F3)
+ * @pair: a secondary pair
+ * @t: from its opener to the other end
+ * @from_vm: the guest is the opener
+ *
+ * Context: process.
+ * Return: the conntrack, with room for state, to be put; ERR_PTR(-EEXIST) if there
+ * is one already, -ENOSPC or -ENOMEM.
+ */
+struct nf_conn *kcolo_conn_make(struct kcolo_pair *pair,
+				const struct kcolo_tuple *t, bool from_vm)
+{
+	struct nf_conntrack_tuple orig, reply;
+	struct nf_conn *ct;
+	int err;
+
+	fill_tuple(&orig, t);
+	nf_ct_invert_tuple(&reply, &orig);
+	ct = nf_conntrack_alloc(pair->net, nf_ct_zone(pair->tmpl), &orig,
+				&reply, GFP_KERNEL);
+	if (IS_ERR(ct))
+		return ct;
+	err = kcolo_conn_attach(ct, from_vm, kcolo_phase(pair).epoch);
+	if (err < 0)
+		goto free;
+	memset(&ct->proto, 0, sizeof(ct->proto));
+	ct->proto.tcp.state = TCP_CONNTRACK_ESTABLISHED;
+	nf_ct_set_tcp_be_liberal(ct);
+	ct->status |= IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED;
+	WRITE_ONCE(ct->timeout, nfct_time_stamp + KCOLO_KEEP_OPEN * HZ);
+	err = nf_conntrack_hash_check_insert(ct);
+	if (!err)
+		return ct;
+free:
+	nf_conntrack_free(ct);
+	return ERR_PTR(err);
+}
+
+/**
  * kcolo_conn_get() - the conntrack of a connection
  * @pair: a secondary pair
  * @t: addresses and ports of a segment of it
@@ -241,15 +319,10 @@ struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,
 			       enum ip_conntrack_dir *dir)
 {
-	struct nf_conntrack_tuple tuple = {};
 	struct nf_conntrack_tuple_hash *h;
+	struct nf_conntrack_tuple tuple;
 
-	tuple.src.l3num = t->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
-	memcpy(&tuple.src.u3, &t->src, sizeof(tuple.src.u3));
-	memcpy(&tuple.dst.u3, &t->dst, sizeof(tuple.dst.u3));
-	tuple.src.u.tcp.port = t->sport;
-	tuple.dst.u.tcp.port = t->dport;
-	tuple.dst.protonum = IPPROTO_TCP;
+	fill_tuple(&tuple, t);
 	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
 	if (!h)
 		return NULL;

@@ -24,6 +24,7 @@ enum kcolo_conn_state {
 
 #define KCOLO_CONN_TS_HEARD	1	/* ts.newest is valid */
 #define KCOLO_CONN_TS_LEARNT	2	/* ts.off is valid */
+#define KCOLO_CONN_DORMANT	8	/* @dormant comes into force at the failover */
 #define KCOLO_CONN_TS (KCOLO_CONN_TS_HEARD | KCOLO_CONN_TS_LEARNT)
 #define KCOLO_CONN_TOOK_OVER	4	/* the guest has spoken to the client itself */
 
@@ -35,6 +36,8 @@ enum kcolo_conn_state {
  * @isn: the guest's initial sequence number
  * @offset: secondary_isn - primary_isn
  * @ts: timestamps
+ * @dormant: offset of a translation that another host made before (F3)
+ * @ts_dormant: its ts.off
  * @state: enum kcolo_conn_state
  * @flags: KCOLO_CONN_*
  * @ts_room: there is room to keep @ts
@@ -46,6 +49,8 @@ struct kcolo_conn {
 	u32 isn;
 	u32 offset;
 	struct kcolo_ts ts;
+	u32 dormant;
+	u32 ts_dormant;
 	u8 state;
 	u8 flags;
 	bool ts_room;
@@ -58,6 +63,9 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 		     enum ip_conntrack_dir in);
 void kcolo_conn_store(struct kcolo_conn *conn);
 bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct);
+struct nf_conn *kcolo_conn_make(struct kcolo_pair *pair,
+				const struct kcolo_tuple *t, bool from_vm);
+void kcolo_conn_wake(struct kcolo_conn *conn);
 struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,
 			       enum ip_conntrack_dir *dir);
@@ -68,8 +76,8 @@ struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
 #define KCOLO_KEEP_CLOSING	(3U * 3600)	/* more than keepalive's two hours */
 #define KCOLO_KEEP_LAST_ACK	(20U * 60)	/* more than a guest repeats its FIN */
 
-u32 kcolo_conn_keep_for(const struct nf_conn *ct);
-void kcolo_conn_keep(struct nf_conn *ct);
+u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant);
+void kcolo_conn_keep(const struct kcolo_conn *conn);
 
 /* Are timestamps in use and both clocks known? */
 static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)
@@ -79,8 +87,9 @@ static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)
 
 static inline bool kcolo_conn_translated(const struct kcolo_conn *conn)
 {
-	return conn->state >= KCOLO_CONN_LEARNT &&
-	       (conn->offset || (kcolo_conn_ts_ok(conn) && conn->ts.off));
+	return conn->flags & KCOLO_CONN_DORMANT ||
+	       (conn->state >= KCOLO_CONN_LEARNT &&
+		(conn->offset || (kcolo_conn_ts_ok(conn) && conn->ts.off)));
 }
 
 #endif

@@ -37,23 +37,34 @@ struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
 	return &kn->ports[ifindex % KCOLO_PORT_HASH];
 }
 
+/* F3: a device may have two, the one of a pair that has failed over being below. */
+static struct kcolo_port *find_port(struct kcolo_net *kn, int ifindex, bool below)
+{
+	struct kcolo_port *port, *other = NULL;
+
+	hlist_for_each_entry_rcu(port, kcolo_port_bucket(kn, ifindex), node,
+				 lockdep_is_held(&kn->cfg)) {
+		if (port->ifindex != ifindex)
+			continue;
+		if ((kcolo_state(port->pair) == KCOLO_STATE_FAILOVER) == below)
+			return port;
+		other = port;
+	}
+	return below ? NULL : other;
+}
+
 /**
  * kcolo_port_find() - the port of a device
  * @kn: namespace
  * @ifindex: device
  *
  * Context: RCU or kcolo_net.cfg.
- * Return: the port or NULL.
+ * Return: the port or NULL; that of a pair that has failed over only if there is
+ * no other one.
  */
 struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex)
 {
-	struct kcolo_port *port;
-
-	hlist_for_each_entry_rcu(port, kcolo_port_bucket(kn, ifindex), node,
-				 lockdep_is_held(&kn->cfg))
-		if (port->ifindex == ifindex)
-			return port;
-	return NULL;
+	return find_port(kn, ifindex, false);
 }
 
 /**
@@ -87,6 +98,23 @@ static struct kcolo_port *port_in(const struct sk_buff *skb,
 	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
 }
 
+/*
+ * F3: the guest that has failed over may be a primary now. Its old connections
+ * keep their translation below: what leaves was held before, what comes is
+ * translated before the new pair sees it.
+ */
+static struct kcolo_pair *pair_below(int ifindex,
+				     const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_port *port;
+
+	if (!ifindex || !atomic_read(&kn->failed_over))
+		return NULL;
+	port = find_port(kn, ifindex, true);
+	return port && port->is_vm ? port->pair : NULL;
+}
+
 static struct kcolo_port *port_out(const struct sk_buff *skb,
 				   const struct nf_hook_state *state)
 {
@@ -98,8 +126,19 @@ static struct kcolo_port *port_out(const struct sk_buff *skb,
 /*
  * After a failover the clients' frames come through any port of the guest's new
  * bridge. What belongs to a connection of the pair is in the pair's zone; all
- * others are as if there were no pair (F1).
+ * others are as if there were no pair (F1). What a next secondary says comes
+ * through another bridge (S1, S3).
  */
+static bool on_bridge_of(const struct kcolo_pair *pair,
+			 const struct nf_hook_state *state)
+{
+	struct net_device *dev, *bridge;
+
+	dev = dev_get_by_index_rcu(state->net, READ_ONCE(pair->vm.ifindex));
+	bridge = dev ? netdev_master_upper_dev_get_rcu(dev) : NULL;
+	return bridge == state->in;
+}
+
 static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 					    const struct nf_hook_state *state)
 {
@@ -111,7 +150,8 @@ static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 			       state->net, &tuple))
 		return NULL;
 	list_for_each_entry_rcu(pair, &kcolo_net(state->net)->pairs, list) {
-		if (kcolo_state(pair) != KCOLO_STATE_FAILOVER)
+		if (kcolo_state(pair) != KCOLO_STATE_FAILOVER ||
+		    !on_bridge_of(pair, state))
 			continue;
 		h = nf_conntrack_find_get(state->net, nf_ct_zone(pair->tmpl),
 					  &tuple);
@@ -149,16 +189,25 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
 	struct kcolo_port *port = port_in(skb, state);
-	struct kcolo_pair *pair = port ? port->pair : NULL;
+	struct kcolo_pair *pair = port ? port->pair : NULL, *old;
 
+	/*
+	 * The primary's guest shares its zone with its clients; but connections
+	 * from before it became a primary are in another one (F3).
+	 */
 	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm) {
-		zone_for_fragments(pair, skb, state->pf == NFPROTO_IPV6);
-		return NF_ACCEPT;
-	}
-	if (atomic_read(&kcolo_net(state->net)->failed_over) &&
-	    nf_bridge_info_get(skb) &&
-	    (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER))
+		old = pair_below(port->ifindex, state) ?
+		      pair_by_conntrack(skb, state) : NULL;
+		if (!old) {
+			zone_for_fragments(pair, skb, state->pf == NFPROTO_IPV6);
+			return NF_ACCEPT;
+		}
+		pair = old;
+	} else if (atomic_read(&kcolo_net(state->net)->failed_over) &&
+		   nf_bridge_info_get(skb) &&
+		   (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER)) {
 		pair = pair_by_conntrack(skb, state);
+	}
 	if (!pair || skb_nfct(skb))
 		return NF_ACCEPT;
 	nf_conntrack_get(&pair->tmpl->ct_general);
@@ -225,21 +274,28 @@ static unsigned int post(void *priv, struct sk_buff *skb,
 	bool v6 = state->pf == NFPROTO_IPV6;
 	unsigned int verdict = NF_ACCEPT;
 	struct kcolo_port *in, *out;
+	struct kcolo_pair *from, *to;
 
 	if (!nf_bridge_info_get(skb))
 		return NF_ACCEPT;
 	in = port_in(skb, state);
 	out = port_out(skb, state);
+	from = pair_below(nf_bridge_get_physinif(skb), state);
+	if (!from && in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
+		from = in->pair;
 	/* Two guests that have both failed over may talk to each other. */
-	if (in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
-		verdict = kcolo_secondary_post(in->pair, skb, v6, true,
-					       out && out->pair == in->pair);
-	if (verdict != NF_ACCEPT || !out || !out->is_vm)
-		return verdict;
-	if (out->pair->role == KCOLO_ROLE_SECONDARY)
-		return kcolo_secondary_post(out->pair, skb, v6, false, false);
-	kcolo_primary_client(out->pair, skb, v6);
-	return NF_ACCEPT;
+	if (from)
+		verdict = kcolo_secondary_post(from, skb, v6, true,
+					       out && out->pair == from);
+	to = pair_below(nf_bridge_get_physoutif(skb), state);
+	if (!to && out && out->is_vm && out->pair->role == KCOLO_ROLE_SECONDARY)
+		to = out->pair;
+	if (to && verdict == NF_ACCEPT)
+		verdict = kcolo_secondary_post(to, skb, v6, false, false);
+	if (verdict == NF_ACCEPT && out && out->is_vm &&
+	    out->pair->role == KCOLO_ROLE_PRIMARY)
+		kcolo_primary_client(out->pair, skb, v6);
+	return verdict;
 }
 
 static bool is_plain_ip(const struct sk_buff *skb)

@@ -467,6 +467,11 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 	     nla_put_u32(d->skb, KCOLO_A_OFFSET, info->offset)) ||
 	    (info->tsoffset_ok &&
 	     nla_put_s32(d->skb, KCOLO_A_TSOFFSET, info->tsoffset)) ||
+	    (info->from_vm && nla_put_flag(d->skb, KCOLO_A_ACTIVE_OPEN)) ||
+	    (info->dormant_ok &&
+	     (nla_put_u32(d->skb, KCOLO_A_DORMANT_OFFSET, info->dormant) ||
+	      nla_put_s32(d->skb, KCOLO_A_DORMANT_TSOFFSET,
+			  info->ts_dormant))) ||
 	    (info->idle_ok && nla_put_u64_64bit(d->skb, KCOLO_A_IDLE,
 						info->idle, KCOLO_A_PAD))) {
 		genlmsg_cancel(d->skb, hdr);
@@ -483,6 +488,109 @@ static int dump_secondary(struct flow_dump *d)
 
 	d->cb->args[1] = at.bucket;
 	d->cb->args[2] = at.index;
+	return err;
+}
+
+static int refuse(struct genl_info *info, int attr, int err, const char *why)
+{
+	if (info->attrs[attr])
+		NL_SET_BAD_ATTR(info->extack, info->attrs[attr]);
+	NL_SET_ERR_MSG_FMT(info->extack, "%s", why);
+	return err;
+}
+
+static int read_addr(struct genl_info *info, int attr, struct kcolo_addr *to,
+		     bool v6)
+{
+	struct nlattr *addr = info->attrs[attr];
+
+	if (!addr || nla_len(addr) != (v6 ? 16 : 4))
+		return refuse(info, attr, -EINVAL,
+			      "src and dst are both needed, as 4 bytes (IPv4) or as 16 (IPv6)");
+	memcpy(to, nla_data(addr), nla_len(addr));
+	return 0;
+}
+
+static int read_port(struct genl_info *info, int attr, __be16 *to)
+{
+	u16 port = info->attrs[attr] ? nla_get_u16(info->attrs[attr]) : 0;
+
+	if (!port)
+		return refuse(info, attr, -EINVAL,
+			      "sport and dport are both needed, from 1 to 65535");
+	*to = htons(port);
+	return 0;
+}
+
+/* What a request to restore says; nothing of it is carried out yet. */
+static int read_restore(struct genl_info *info,
+			struct kcolo_secondary_flow *flow)
+{
+	struct nlattr **attrs = info->attrs;
+	struct kcolo_tuple *t = &flow->tuple;
+	int err;
+
+	if (attrs[KCOLO_A_PROTO] &&
+	    nla_get_u8(attrs[KCOLO_A_PROTO]) != IPPROTO_TCP)
+		return refuse(info, KCOLO_A_PROTO, -EINVAL,
+			      "only TCP connections are translated: say proto 6 or nothing");
+	if (!attrs[KCOLO_A_OFFSET])
+		return refuse(info, KCOLO_A_OFFSET, -EINVAL,
+			      "offset is missing: say what flow save wrote");
+	t->proto = IPPROTO_TCP;
+	t->v6 = attrs[KCOLO_A_SRC] && nla_len(attrs[KCOLO_A_SRC]) == 16;
+	err = read_addr(info, KCOLO_A_SRC, &t->src, t->v6) ?:
+	      read_addr(info, KCOLO_A_DST, &t->dst, t->v6) ?:
+	      read_port(info, KCOLO_A_SPORT, &t->sport) ?:
+	      read_port(info, KCOLO_A_DPORT, &t->dport);
+	flow->from_vm = attrs[KCOLO_A_ACTIVE_OPEN];
+	flow->offset = nla_get_u32(attrs[KCOLO_A_OFFSET]);
+	if (attrs[KCOLO_A_TSOFFSET])
+		flow->tsoffset = nla_get_s32(attrs[KCOLO_A_TSOFFSET]);
+	return err;
+}
+
+static int take_flow(struct kcolo_pair *pair, struct genl_info *info,
+		     const struct kcolo_secondary_flow *flow)
+{
+	int err;
+
+	if (pair->role != KCOLO_ROLE_SECONDARY)
+		return refuse(info, KCOLO_A_PAIR, -EINVAL,
+			      "the pair is a primary: restore on the host of its new secondary");
+	if (kcolo_state(pair) == KCOLO_STATE_FAILOVER)
+		return refuse(info, KCOLO_A_PAIR, -EINVAL,
+			      "the pair has failed over: restore into a secondary that has not");
+	err = kcolo_secondary_restore(pair, flow);
+	switch (err) {
+	case -EEXIST:
+		return refuse(info, KCOLO_A_SRC, err,
+			      "the connection was opened anew here and has an offset of its own: leave it out");
+	case -ENOSPC:
+		return refuse(info, KCOLO_A_PAIR, err,
+			      "max-flows is reached: raise it with pair set");
+	case -EOPNOTSUPP:
+		return refuse(info, KCOLO_A_TSOFFSET, err,
+			      "this kernel lacks CONFIG_NETFILTER_SYNPROXY and cannot translate timestamps");
+	default:
+		return err;
+	}
+}
+
+int kcolo_nl_flow_restore_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kcolo_secondary_flow flow = {};
+	struct kcolo_pair *pair;
+	int err;
+
+	err = read_restore(info, &flow);
+	if (err)
+		return err;
+	pair = lock_pair(info);
+	if (IS_ERR(pair))
+		return PTR_ERR(pair);
+	err = take_flow(pair, info, &flow);
+	unlock_pair(info);
 	return err;
 }
 

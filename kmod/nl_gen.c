@@ -41,7 +41,7 @@ static struct netlink_range_validation kcolo_a_min_interval_range = {
 };
 
 /* Global operation policy for kcolo */
-const struct nla_policy kcolo_nl_policy[KCOLO_A_DST_LEN + 1] = {
+const struct nla_policy kcolo_nl_policy[KCOLO_A_ACTIVE_OPEN + 1] = {
 	[KCOLO_A_PAIR] = { .type = NLA_NUL_STRING, .len = KCOLO_NAME_MAX, },
 	[KCOLO_A_ROLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[KCOLO_A_VM] = { .type = NLA_NUL_STRING, .len = 15, },
@@ -61,14 +61,17 @@ const struct nla_policy kcolo_nl_policy[KCOLO_A_DST_LEN + 1] = {
 	[KCOLO_A_DST] = { .type = NLA_BINARY, },
 	[KCOLO_A_SPORT] = { .type = NLA_U16, },
 	[KCOLO_A_DPORT] = { .type = NLA_U16, },
+	[KCOLO_A_OFFSET] = { .type = NLA_U32, },
+	[KCOLO_A_TSOFFSET] = { .type = NLA_S32, },
 	[KCOLO_A_RULE_ID] = { .type = NLA_U32, },
 	[KCOLO_A_RULE_ACTION] = NLA_POLICY_MAX(NLA_U32, 1),
 	[KCOLO_A_SRC_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 	[KCOLO_A_DST_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
+	[KCOLO_A_ACTIVE_OPEN] = { .type = NLA_FLAG, },
 };
 
 /* Ops table for kcolo */
-const struct genl_small_ops kcolo_nl_ops[11] = {
+const struct genl_small_ops kcolo_nl_ops[12] = {
 	{
 		.cmd	= KCOLO_CMD_PAIR_ADD,
 		.doit	= kcolo_nl_pair_add_doit,
@@ -124,6 +127,11 @@ const struct genl_small_ops kcolo_nl_ops[11] = {
 		.cmd	= KCOLO_CMD_STATS_GET,
 		.doit	= kcolo_nl_stats_get_doit,
 		.dumpit	= kcolo_nl_stats_get_dumpit,
+		.flags	= GENL_UNS_ADMIN_PERM,
+	},
+	{
+		.cmd	= KCOLO_CMD_FLOW_RESTORE,
+		.doit	= kcolo_nl_flow_restore_doit,
 		.flags	= GENL_UNS_ADMIN_PERM,
 	},
 };

@@ -12,10 +12,10 @@
 #include <uapi/linux/kcolo.h>
 
 /* Global operation policy for kcolo */
-extern const struct nla_policy kcolo_nl_policy[KCOLO_A_DST_LEN + 1];
+extern const struct nla_policy kcolo_nl_policy[KCOLO_A_ACTIVE_OPEN + 1];
 
 /* Ops table for kcolo */
-extern const struct genl_small_ops kcolo_nl_ops[11];
+extern const struct genl_small_ops kcolo_nl_ops[12];
 extern const struct genl_multicast_group kcolo_nl_mcgrps[4];
 
 int kcolo_nl_pair_add_doit(struct sk_buff *skb, struct genl_info *info);
@@ -31,6 +31,7 @@ int kcolo_nl_rule_del_doit(struct sk_buff *skb, struct genl_info *info);
 int kcolo_nl_rule_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int kcolo_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info);
 int kcolo_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int kcolo_nl_flow_restore_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	KCOLO_NLGRP_MISCOMPARE,

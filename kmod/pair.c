@@ -118,7 +118,9 @@ static struct net_device *port_dev(struct net *net, struct nlattr *attr,
 		return ERR_PTR(-EINVAL);
 	}
 	used = kcolo_port_find(kcolo_net(net), dev->ifindex);
-	if (used && used->pair != self) {
+	/* F3: the ports of a pair that has failed over may serve another one, too. */
+	if (used && used->pair != self &&
+	    kcolo_state(used->pair) != KCOLO_STATE_FAILOVER) {
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "the device already belongs to another pair: delete that one or name another device");
 		return ERR_PTR(-EBUSY);

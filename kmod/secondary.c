@@ -127,9 +127,12 @@ static void reset(struct kcolo_pair *pair, struct kcolo_conn *conn, u32 epoch)
 		kcolo_count(pair, RESET);
 	conn->epoch = epoch & KCOLO_CONN_EPOCH;
 	conn->state = KCOLO_CONN_FIXED;
-	conn->flags = KCOLO_CONN_TS_LEARNT;
+	conn->flags = KCOLO_CONN_TS_LEARNT | (conn->flags & KCOLO_CONN_DORMANT);
 	conn->offset = 0;
 	conn->ts = (struct kcolo_ts){};
+	/* F3: what the guest said of it before it had the connection is void. */
+	if (conn->flags & KCOLO_CONN_DORMANT)
+		conn->ct->proto.tcp.state = TCP_CONNTRACK_ESTABLISHED;
 	conn->ct->proto.tcp.seen[0].td_maxwin = 0;
 	conn->ct->proto.tcp.seen[1].td_maxwin = 0;
 }
@@ -155,7 +158,8 @@ static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 {
 	/* W4: only another ISN starts afresh, whoever asked for it. */
 	if (pkt->flags & KCOLO_TCP_SYN &&
-	    (conn->state == KCOLO_CONN_NEW || conn->isn != pkt->seq)) {
+	    (conn->state == KCOLO_CONN_NEW || conn->isn != pkt->seq ||
+	     conn->flags & KCOLO_CONN_DORMANT)) {
 		conn->isn = pkt->seq;
 		conn->state = KCOLO_CONN_SYN;
 		conn->flags = 0;
@@ -271,6 +275,8 @@ static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
 
 	if (conn->epoch != (phase.epoch & KCOLO_CONN_EPOCH))
 		reset(pair, conn, phase.epoch);
+	if (phase.state == KCOLO_STATE_FAILOVER)
+		kcolo_conn_wake(conn);
 	if (from_vm)
 		hear_vm(conn, pkt, ts, phase.state == KCOLO_STATE_FAILOVER);
 	else
@@ -278,7 +284,7 @@ static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	/* The guard makes it so where the offset is 0. */
 	if (kcolo_conn_translated(conn)) {
 		kcolo_secondary_pin(pair);
-		kcolo_conn_keep(conn->ct);
+		kcolo_conn_keep(conn);
 	}
 	find_shift(conn, pkt, ts, from_vm, shift);
 }
@@ -521,7 +527,7 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	const struct nf_conntrack_tuple *t =
 		&ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
-	unsigned long keep = kcolo_conn_keep_for(ct), left;
+	unsigned long keep, left;
 	struct kcolo_conn conn;
 
 	if (!net_eq(nf_ct_net(ct), pair->net) ||
@@ -538,6 +544,10 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->state = flow_state(ct);
 	info->from_vm = conn.in == IP_CT_DIR_REPLY;
 	info->offset_ok = true;
+	info->dormant_ok = conn.flags & KCOLO_CONN_DORMANT;
+	info->dormant = conn.dormant;
+	info->ts_dormant = conn.ts_dormant;
+	info->translated = info->dormant_ok;
 	if (conn.epoch != epoch)
 		return true;	/* reset by its next packet */
 	info->offset = conn.offset;
@@ -545,8 +555,9 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->tsoffset = conn.ts.off;
 	/* After a reset nobody knows yet whether timestamps are in use. */
 	info->tsoffset_ok = kcolo_conn_ts_ok(&conn);
-	info->translated = kcolo_conn_translated(&conn) &&
-			   info->state != KCOLO_FLOW_STATE_CLOSED;
+	info->translated |= kcolo_conn_translated(&conn) &&
+			    info->state != KCOLO_FLOW_STATE_CLOSED;
+	keep = kcolo_conn_keep_for(ct, info->dormant_ok);
 	left = nf_ct_expires(ct);
 	info->idle_ok = info->translated && left <= keep * HZ;
 	info->idle = jiffies_to_msecs(keep * HZ - left);
@@ -610,6 +621,96 @@ int kcolo_secondary_walk(struct kcolo_pair *pair, struct kcolo_cursor *at,
 		if (at->bucket % 1024 == 0)
 			cond_resched();
 	}
+	return 0;
+}
+
+/* Writes what is to come into a connection that is not translated here. */
+static int set_dormant(struct kcolo_pair *pair, struct nf_conn *ct,
+		       enum ip_conntrack_dir in,
+		       const struct kcolo_secondary_flow *info)
+{
+	struct kcolo_conn conn;
+	int err = -ENOENT;
+
+	spin_lock_bh(&ct->lock);
+	if (!kcolo_conn_load(&conn, ct, in))
+		goto unlock;
+	err = -EOPNOTSUPP;
+	if (info->tsoffset && !conn.ts_room)
+		goto unlock;
+	err = -EEXIST;
+	if (conn.state != KCOLO_CONN_NEW && conn.epoch ==
+	    (kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH) &&
+	    (conn.state < KCOLO_CONN_FIXED || conn.offset))
+		goto unlock;
+	if (!(conn.flags & KCOLO_CONN_DORMANT)) {
+		reset(pair, &conn, kcolo_phase(pair).epoch);
+		conn.flags |= KCOLO_CONN_DORMANT;
+	}
+	conn.dormant = info->offset;
+	conn.ts_dormant = info->tsoffset;
+	kcolo_conn_store(&conn);
+	err = 0;
+unlock:
+	spin_unlock_bh(&ct->lock);
+	return err;
+}
+
+/**
+ * kcolo_secondary_restore() - take over a translation that another host made (F3)
+ * @pair: a secondary pair that has not failed over
+ * @info: tuple, opener and offsets
+ *
+ * It belongs to a connection that the guest gets with the next commit, is dormant
+ * until this host fails over, and dies when the guest opens the tuple anew.
+ *
+ * Context: process, kcolo_net.cfg held.
+ * Return: 0; -EEXIST if the connection was opened anew; -ENOSPC at max-flows;
+ * -EOPNOTSUPP if this kernel has no room for timestamps; -ENOMEM.
+ */
+int kcolo_secondary_restore(struct kcolo_pair *pair,
+			    const struct kcolo_secondary_flow *info)
+{
+	struct kcolo_tuple guest = info->tuple;
+	enum ip_conntrack_dir dir;
+	struct nf_conn *ct;
+	int err, tries;
+
+	if (!info->from_vm)
+		kcolo_tuple_reverse(&guest, &info->tuple);
+	/* Mirrored packets may have made a conntrack without room for state. */
+	for (tries = 0; tries < 8; tries++) {
+		ct = kcolo_conn_get(pair, &guest, &dir);
+		if (ct) {
+			err = set_dormant(pair, ct, !dir, info);
+			if (err == -ENOENT)
+				nf_ct_delete(ct, 0, 0);
+			nf_ct_put(ct);
+			if (err != -ENOENT)
+				break;
+		}
+		err = -ENOSPC;
+		if (atomic_read(&pair->flow_n) >= READ_ONCE(pair->cfg.max_flows))
+			break;
+		ct = kcolo_conn_make(pair, &info->tuple, info->from_vm);
+		err = PTR_ERR_OR_ZERO(ct);
+		if (err == -EEXIST)
+			continue;
+		if (err)
+			break;
+		err = set_dormant(pair, ct, info->from_vm ? IP_CT_DIR_REPLY :
+				  IP_CT_DIR_ORIGINAL, info);
+		if (err)
+			nf_ct_delete(ct, 0, 0);
+		else
+			atomic_inc(&pair->flow_n);
+		nf_ct_put(ct);
+		break;
+	}
+	if (err)
+		return err;
+	kcolo_known_add(pair, &guest);
+	kcolo_secondary_pin(pair);
 	return 0;
 }
 

@@ -159,7 +159,7 @@ check_usage() {
 	done
 	for bad in 'flow list' 'flow show x' 'flow show pair' 'flow show pair x pair y' 'flow show src 1.2.3' \
 		'flow show src 1.2.3.4/8' 'flow show dst example.org' 'flow show dst 1::2::3' 'flow show sport 65536' \
-		'flow show dport -1' 'flow show dport http' 'flow show proto 256' 'flow show proto nosuch' 'flow save pair x'; do
+		'flow show dport -1' 'flow show dport http' 'flow show proto 256' 'flow show proto nosuch' 'flow save' 'flow save x' 'flow restore pair' 'flow save pair x y'; do
 		# shellcheck disable=SC2086 # words
 		check "usage: $bad" usage flow $bad
 	done

@@ -46,8 +46,9 @@ STATS_NAME = {v: k for k, v in STATS.items()}
 CMD_NAME = {v: k for k, v in CMD.items()}
 ENUM_OF = {'role': 'role', 'mode': 'mode', 'state': 'state', 'request': 'reason', 'reason': 'reason', 'cause': 'cause',
            'action': 'action', 'flow_state': 'flow_state', 'rule_action': 'rule_action'}
-FORMAT = {'proto': 'B', 'tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q', 'idle': 'Q', 'compared': 'Q',
-          'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B'}
+FORMAT = {'proto': 'B', 'tsoffset': 'i', 'dormant_tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q',
+          'idle': 'Q', 'compared': 'Q', 'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B'}
+FLAGS = {'force', 'active_open'}
 STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary'}
 
 
@@ -72,7 +73,7 @@ def attrs_of(data):
 def encode(name, value):
     if name in STRINGS:
         payload = value.encode() + b'\0'
-    elif name == 'force':
+    elif name in FLAGS:
         payload = b''
     elif isinstance(value, bytes):
         payload = value
@@ -92,6 +93,8 @@ def decode(data):
                          if STATS_NAME.get(k) != 'pad'}
         elif name in STRINGS:
             out[name] = payload.rstrip(b'\0').decode()
+        elif name in FLAGS:
+            out[name] = True
         elif name in BINARY or isinstance(name, int):
             out[name] = payload
         elif name != 'pad':

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness                                                          # noqa: E402
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
-          'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'safety', 'netlink', 'lifecycle',
+          'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'restore', 'safety', 'netlink', 'lifecycle',
           'trace', 'syn_options', 'window')
 
 

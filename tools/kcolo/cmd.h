@@ -8,6 +8,9 @@
 
 extern const struct field flow_fields[];
 
+int flow_save(struct args *args);
+int flow_restore(struct args *args);
+
 /* "pair NAME:" in front of a record's text. */
 void text_pair_head(const json_t *record);
 

@@ -19,6 +19,11 @@ const struct field flow_fields[] = {
 	FIELD(FLOW_STATE, "state", "state", enum, .names = &names_flow_state),
 	FIELD(OFFSET, "offset", "offset", u32),
 	FIELD(TSOFFSET, "tsoffset", "tsoffset", s32),
+	FIELD(ACTIVE_OPEN, "active_open", "active-open", u32,
+	      .flags = FIELD_JSON),
+	FIELD(DORMANT_OFFSET, "dormant_offset", "dormant", u32),
+	FIELD(DORMANT_TSOFFSET, "dormant_tsoffset", "dormant-tsoffset", s32,
+	      .flags = FIELD_JSON),
 	FIELD(HELD, "held", "held", u32),
 	FIELD(HELD_BYTES, "held_bytes", "held-bytes", u64,
 	      .flags = FIELD_DETAIL),
@@ -50,6 +55,8 @@ static int flow_show(struct args *args)
 
 static const struct command flow_commands[] = {
 	{ "show", flow_show },
+	{ "save", flow_save },
+	{ "restore", flow_restore },
 	{ 0 }
 };
 
@@ -57,6 +64,8 @@ const struct object object_flow = {
 	.name = "flow",
 	.usage =
 "       kcolo [ -s ] flow show [ pair NAME ] [ src A ] [ dst A ] [ sport N ]\n"
-"             [ dport N ] [ proto P ]\n",
+"             [ dport N ] [ proto P ]\n"
+"       kcolo flow save pair NAME > FILE\n"
+"       kcolo flow restore pair NAME < FILE\n",
 	.commands = flow_commands,
 };

@@ -150,6 +150,9 @@ static const char *const kcolo_attrs[] = {
 	"src-len",
 	"dst-len",
 	"packets",
+	"active-open",
+	"dormant-offset",
+	"dormant-tsoffset",
 };
 
 const struct names names_kcolo_attrs = {
@@ -157,7 +160,7 @@ const struct names names_kcolo_attrs = {
 	.name = kcolo_attrs,
 };
 
-_Static_assert(KCOLO_A_MAX == 42,
+_Static_assert(KCOLO_A_MAX == 45,
 	       "run spec-names.py: the spec has changed");
 
 static const char *const stats_attrs[] = {
