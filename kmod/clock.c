@@ -13,11 +13,20 @@
  * not need. With the primary's echo of the first transmission the client would
  * conclude that its timeout was a mistake and stop to retransmit (RFC 3522). So
  * the secondary's echo counts, if it is newer.
+ *
+ * And the stamp must be of what the packet waited for. Bytes that leave because the
+ * secondary has repeated them carry, with the primary's stamp, a time before that
+ * repetition; the client echoes it, and now it is the secondary that concludes that
+ * its timeout was a mistake. So while the secondary recovers from a loss its clock
+ * counts, if it is ahead; it is translated, so both clocks are one.
  */
 #include <linux/unaligned.h>
 #include <net/tcp.h>
 
 #include "translate.h"
+
+/* Two minutes, if the tick is a millisecond; more is no clock of a replica. */
+#define LEAD_MAX (1 << 17)
 
 /* The timestamps of a held packet, NULL if it has none. */
 static const u8 *stamps(const struct kcolo_held *held)
@@ -77,6 +86,25 @@ void kcolo_clock_heard(struct kcolo_flow *flow,
 		return;
 	flow->s_tsecr = tsecr;
 	flow->s_ts_ok = true;
+}
+
+/**
+ * kcolo_clock_follow() - the secondary repeats what was lost
+ * @flow: locked by the caller
+ * @note: what its packet says, if it has an ACK
+ */
+void kcolo_clock_follow(struct kcolo_flow *flow,
+			const struct kcolo_lowered *note)
+{
+	u32 tsval = ntohl(note->tsval), lead = tsval - ntohl(flow->p_tsval);
+
+	if (!note->ok || !note->has_ts || !flow->p_ts_ok || lead > LEAD_MAX)
+		return;
+	flow->p_tsval = note->tsval;
+	if (flow->ts_out_ok && seq_before(tsval, flow->ts_out))
+		return;
+	flow->ts_out = tsval;
+	flow->ts_out_ok = true;
 }
 
 /**

@@ -521,15 +521,17 @@ struct kcolo_held {
 /**
  * struct kcolo_lowered - what an ACK of the secondary says
  * @ack: acknowledgment number
+ * @tsval: its timestamp, in the primary's clock, network order, if @has_ts
  * @tsecr: the client's timestamp that it echoes, network order, if @has_ts
  * @sack: its SACK blocks, network order
  * @sack_len: their bytes
- * @has_ts: @tsecr is valid
+ * @has_ts: @tsval and @tsecr are valid
  * @pure: the packet carries nothing else
  * @ok: there is an ACK
  */
 struct kcolo_lowered {
 	u32 ack;
+	__be32 tsval;
 	__be32 tsecr;
 	u8 sack[32];
 	u8 sack_len;
@@ -689,6 +691,8 @@ void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_clock_left(struct kcolo_flow *flow);
 void kcolo_clock_heard(struct kcolo_flow *flow,
 		       const struct kcolo_lowered *note);
+void kcolo_clock_follow(struct kcolo_flow *flow,
+			const struct kcolo_lowered *note);
 void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held);
 
 /* clamp.c */

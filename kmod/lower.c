@@ -131,8 +131,10 @@ void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
 	note->ack = pkt->ack;
 	note->pure = pkt->seq == pkt->seq_end;
 	note->has_ts = opts.ts;
-	if (opts.ts)
+	if (opts.ts) {
+		memcpy(&note->tsval, th + opts.ts, 4);
 		memcpy(&note->tsecr, th + opts.ts + 4, 4);
+	}
 	if (opts.sacks) {
 		note->sack_len = min_t(u32, 8 * opts.sack_blocks[0],
 				       sizeof(note->sack));

@@ -311,22 +311,29 @@ static bool hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
 			held->data - held->l4);
 }
 
-/* What is made in P's name must not be older than what P has sent (PAWS). */
-static void note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+/*
+ * What is made in P's name must not be older than what P has sent (PAWS). Says
+ * whether this packet is older than what the client was sent.
+ */
+static bool note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 			 const struct sk_buff *skb)
 {
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
+	u32 tsval;
 
 	if (pkt->flags & KCOLO_TCP_SYN)
 		flow->p_ts_ok = false;
 	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
-		return;
+		return false;
 	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
 	if (!opts.ts)
-		return;
-	flow->p_tsval = get_unaligned((__be32 *)(th + opts.ts));
+		return false;
+	tsval = get_unaligned_be32(th + opts.ts);
+	if (!flow->p_ts_ok || !seq_before(tsval, ntohl(flow->p_tsval)))
+		flow->p_tsval = htonl(tsval);
 	flow->p_ts_ok = true;
+	return flow->ts_out_ok && seq_before(tsval, flow->ts_out);
 }
 
 /* Put a held packet of P where it has to wait. Returns false if nowhere. */
@@ -617,6 +624,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	struct kcolo_held *held;
 	struct kcolo_seg seg;
 	enum kcolo_fate fate;
+	bool late;
 
 	if (phase.state == KCOLO_STATE_BYPASS)
 		return PASS_BEHIND;
@@ -625,7 +633,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
-	note_p_tsval(flow, pkt, skb);
+	late = note_p_tsval(flow, pkt, skb);
 	flow->p_ttl = pkt->tuple.v6 ? ipv6_hdr(skb)->hop_limit :
 				      ip_hdr(skb)->ttl;
 	if (hear_syn(flow, KCOLO_P, &seg, skb->data + pkt->l4,
@@ -646,7 +654,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	}
 	if (fate == KCOLO_FATE_UNKNOWN)
 		return PASS_BEHIND;
-	if (leaves_at_once(flow, phase, &seg, fate)) {
+	if (!late && leaves_at_once(flow, phase, &seg, fate)) {
 		note_out(flow, &seg, skb, pkt->l4, pkt->win);
 		kcolo_clock_left(flow);
 		kcolo_count(pair, PASSED);
@@ -973,12 +981,16 @@ retry:
 			kcolo_window_tight(&flow->win)))
 		kcolo_lower_note(&note, pkt, skb);
 	kcolo_clock_heard(flow, &note);
+	if (flow->lossy)
+		kcolo_clock_follow(flow, &note);
 	kept = hear_s(flow, phase, pkt, skb, state, tag);
 	if (running) {
 		advance(flow);
 		again = !kept && repeats(flow, &seg);
-		if (!flow->lossy && shows_loss(flow, &seg, again))
+		if (!flow->lossy && shows_loss(flow, &seg, again)) {
 			flow->lossy = true;
+			kcolo_clock_follow(flow, &note);
+		}
 		if (!ack.client.ok)
 			made = again ? repeat_head(flow, &seg, &okfn) :
 				       make_head(flow, &okfn);

@@ -415,6 +415,26 @@ def held_packet(c, n, val, later, **kw):
     return Sent(frame, vnet, sent.end)
 
 
+@case(each={'any': 0, 'wrap': -300})
+def w5_what_a_repetition_lets_out_says_when(f, t):
+    """SVM's timeout repeats lost bytes; the echo of a time before it would say that the timeout was a mistake."""
+    c = f.open()
+    p = held_packet(c, 200, t + 100, later=t + 350)
+    c.svm('A', 100, at=100, opts=stamped(t + 102))
+    c.sack(0, (100, 200))
+    c.svm('A', 100, at=0, opts=stamped(t + 350))
+    c.out(p)
+    # And the primary's clock does not go back, whether its packet is held or not.
+    p = held_packet(c, 10, t + 120, later=t + 350)
+    c.svm('A', 10, at=200)
+    c.out(p)
+    c.out(held_packet(c, 0, t + 130, later=t + 350))
+    # A clock that is no replica's is not followed.
+    p = held_packet(c, 10, t + 400, later=t + 400)
+    c.svm('A', 10, at=210, opts=stamped(t + 400 + (1 << 18)))
+    c.out(p)
+
+
 @case(each={'plain': {}, 'partial': {'partial': True}, 'gso': {'mss': 1000}})
 def w5_a_held_packet_is_not_older_than_what_left(f, kw):
     """A retransmission has overtaken it (R12)."""
