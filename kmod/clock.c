@@ -26,7 +26,7 @@
 #include "translate.h"
 
 /* Two minutes, if the tick is a millisecond; more is no clock of a replica. */
-#define LEAD_MAX (1 << 17)
+#define LEAD_MAX 131072
 
 /* The timestamps of a held packet, NULL if it has none. */
 static const u8 *stamps(const struct kcolo_held *held)
