@@ -27,6 +27,7 @@ expected() {
 	esac
 }
 
+# The commands of the document watch for 10 s; here they are run for as long as the traffic takes.
 shows() { # COMMAND
 	local command=${1//sleep 10/sleep $seconds}
 	command=${command//timeout 10/timeout $seconds}
