@@ -567,9 +567,6 @@ static void dev_renamed(struct kcolo_pair *pair, const struct net_device *dev)
 		strscpy(pair->peer.name, dev->name, IFNAMSIZ);
 }
 
-/* When the notifier is taken off, the core replays the end of every device. */
-static bool leaving;
-
 /* Held packets keep a reference on the bridge they came through. */
 static int netdev_event(struct notifier_block *nb, unsigned long event,
 			void *ptr)
@@ -578,9 +575,8 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	struct kcolo_net *kn = kcolo_net(dev_net(dev));
 	struct kcolo_pair *pair;
 
-	if (READ_ONCE(leaving) ||
-	    (event != NETDEV_GOING_DOWN && event != NETDEV_UNREGISTER &&
-	     event != NETDEV_CHANGENAME))
+	if (event != NETDEV_GOING_DOWN && event != NETDEV_UNREGISTER &&
+	    event != NETDEV_CHANGENAME)
 		return NOTIFY_DONE;
 	mutex_lock(&kn->cfg);
 	list_for_each_entry(pair, &kn->pairs, list) {
@@ -649,7 +645,7 @@ static void __net_exit net_pre_exit(struct net *net)
 	mutex_unlock(&kn->cfg);
 }
 
-static void __net_exit net_exit(struct net *net)
+static void net_exit(struct net *net)
 {
 	struct kcolo_net *kn = kcolo_net(net);
 	struct kcolo_pair *pair, *next;
@@ -680,9 +676,19 @@ int __init kcolo_pair_init(void)
 	return err;
 }
 
+/*
+ * The core replays the end of every device to a notifier that it takes off: by then
+ * no pair must be left. A namespace that is on its way out is in no list any more; its
+ * pairs go with it, and until then its bridges need the notifier.
+ */
 void kcolo_pair_exit(void)
 {
-	WRITE_ONCE(leaving, true);
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		net_exit(net);
+	up_read(&net_rwsem);
 	unregister_module_notifier(&module_nb);
 	unregister_netdevice_notifier(&netdev_nb);
 }

@@ -48,7 +48,10 @@ server sv
 bg noise sv "$SELFTESTS/noise.py" eth0 $mark 6
 traffic "S1"
 unseen "S1 with a pair under traffic"
-check "S1 what the secondary sent was counted" test "$(ctr ph secondary_ignored)" -gt 0
+counted() {
+	[ "$(ctr ph secondary_ignored)" -gt 0 ]
+}
+check "S1 what the secondary sent was counted" wait_for 10 counted
 for _ in {1..5}; do
 	kcolo -n ph pair del "$PAIR" force
 	kcolo -n sh pair del "$PAIR" force

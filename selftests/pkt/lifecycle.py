@@ -204,6 +204,24 @@ def l_namespace_deleted_with_packets_held(f):
     f.destroy()
 
 
+@case(ip=(4,))
+def l_namespace_and_module_deleted_with_packets_held(f):
+    """At the same time: the end of the one must not wait for packets that the other one holds."""
+    for n in range(8):
+        if n:
+            f.build()
+            f.call_up()
+            f.add()
+        hold_some(f)
+        f.hang_up()
+        f.close_ports()
+        run('ip', 'netns', 'del', f.host)
+        time.sleep(n * 0.004)
+        rmmod()
+        insmod()
+    f.destroy()
+
+
 @case(ip=(4,), timeout=40, scan=10)
 def l_peer_port_down(f):
     """The link to the secondary is cut: a request, no answer, bypass; all that was held leaves."""
