@@ -19,31 +19,89 @@
 
 #include "kcolo.h"
 
+/*
+ * R12: other packets have overtaken this one, and the client has been told so much more
+ * since that it throws away what comes with so old an acknowledgment, its data, too:
+ * it allows for the largest window that it was told (RFC 5961, 5.2), which is not
+ * less than the present one.
+ */
+static bool too_old(const struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	u32 behind = flow->ack_out - seg->ack;
+
+	return unlikely(flow->out_ok && (s32)behind > 0) &&
+	       behind > flow->win.out_edge - flow->ack_out &&
+	       seg->seq != seg->end && !(seg->flags & KCOLO_TCP_SYN);
+}
+
+static void put_byte(struct sk_buff *skb, struct tcphdr *th, u32 off, u8 to)
+{
+	u8 *p = (u8 *)th + off;
+	u32 shift = off & 1 ? 0 : 8;	/* its place in the checksum's words */
+
+	inet_proto_csum_replace2(&th->check, skb, htons(*p << shift),
+				 htons(to << shift), false);
+	*p = to;
+}
+
+/* Blocks below the acknowledgment would be taken for duplicates (RFC 2883). */
+static void drop_sacks(struct sk_buff *skb, struct tcphdr *th)
+{
+	struct kcolo_tcp_opts opts;
+	u32 i, off, end;
+
+	kcolo_tcp_opts(&opts, (u8 *)th, th->doff * 4);
+	for (i = 0; i < opts.sacks; i++) {
+		off = opts.sack[i] - 2;
+		end = opts.sack[i] + 8 * opts.sack_blocks[i];
+		while (off < end)
+			put_byte(skb, th, off++, TCPOPT_NOP);
+	}
+}
+
+static void tell_newest(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+			struct sk_buff *skb, struct tcphdr *th)
+{
+	u16 win = kcolo_window_make(&flow->win, flow->ack_out);
+
+	inet_proto_csum_replace4(&th->check, skb, htonl(seg->ack),
+				 htonl(flow->ack_out), false);
+	inet_proto_csum_replace2(&th->check, skb, th->window, htons(win), false);
+	th->ack_seq = htonl(flow->ack_out);
+	th->window = htons(win);
+	drop_sacks(skb, th);
+}
+
 /**
  * kcolo_clamp_leave() - a packet of the primary leaves with the smaller window
  * @flow: locked by the caller
  * @seg: the segment, has ACK
  * @skb: its packet, skb->data is the IP header; may be reallocated
  * @l4: offset of the TCP header
+ * @data: offset of what is behind it
  * @win: its window as on the wire
  *
  * Without memory it leaves as it is: the secondary drops what it has no room for. So it
  * does in mode observe, where nothing depends on the secondary (R14).
  */
 void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-		       struct sk_buff *skb, u32 l4, u16 win)
+		       struct sk_buff *skb, u32 l4, u32 data, u16 win)
 {
+	bool late = too_old(flow, seg);
 	u16 to = kcolo_window_leave(&flow->win, seg, win);
 	struct tcphdr *th;
 
-	if (likely(to == win))
+	if (likely(to == win && !late))
 		return;
-	if (kcolo_observes(flow->pair) ||
-	    skb_ensure_writable(skb, l4 + sizeof(*th))) {
+	if (kcolo_observes(flow->pair) || skb_ensure_writable(skb, data)) {
 		kcolo_window_left(&flow->win, seg, win);
 		return;
 	}
 	th = (struct tcphdr *)(skb->data + l4);
+	if (late) {
+		tell_newest(flow, seg, skb, th);
+		return;
+	}
 	inet_proto_csum_replace2(&th->check, skb, htons(win), htons(to), false);
 	th->window = htons(to);
 	kcolo_count(flow->pair, WINDOWS_CLAMPED);

@@ -697,7 +697,7 @@ void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held);
 
 /* clamp.c */
 void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-		       struct sk_buff *skb, u32 l4, u16 win);
+		       struct sk_buff *skb, u32 l4, u32 data, u16 win);
 struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
 				   const struct sk_buff *like);

@@ -216,18 +216,26 @@ static bool late_checksum(struct sk_buff *skb, u32 l4, bool v6)
 	return skb_partial_csum_set(skb, l4, offsetof(struct tcphdr, check));
 }
 
-/* The newest clock; and no SACK blocks of data that the secondary may lack. */
-static void mend_options(const struct kcolo_flow *flow, struct tcphdr *th,
-			 u32 len, bool gated)
+/*
+ * The newest clock and echo; and no SACK blocks: they may be of data that the secondary
+ * lacks, or that is acknowledged by now.
+ */
+static void mend_options(const struct kcolo_flow *flow, struct tcphdr *th, u32 len)
 {
+	u8 *head = (u8 *)th;
 	struct kcolo_tcp_opts opts;
 	u32 i;
 
-	kcolo_tcp_opts(&opts, (u8 *)th, len);
-	if (opts.ts)
-		memcpy((u8 *)th + opts.ts, &flow->p_tsval, 4);
-	for (i = 0; gated && i < opts.sacks; i++)
-		memset((u8 *)th + opts.sack[i] - 2, TCPOPT_NOP,
+	kcolo_tcp_opts(&opts, head, len);
+	if (opts.ts) {
+		memcpy(head + opts.ts, &flow->p_tsval, 4);
+		if (flow->s_ts_ok &&
+		    seq_after(flow->s_tsecr,
+			      get_unaligned_be32(head + opts.ts + 4)))
+			put_unaligned_be32(flow->s_tsecr, head + opts.ts + 4);
+	}
+	for (i = 0; i < opts.sacks; i++)
+		memset(head + opts.sack[i] - 2, TCPOPT_NOP,
 		       2 + 8 * opts.sack_blocks[i]);
 }
 
@@ -280,24 +288,26 @@ static bool cut_front(struct sk_buff *skb, u32 headers, u32 n)
  * @from: the first byte that the client may lack
  * @okfn: where the packet is to go on
  *
- * Its ACK is lowered to the secondary's, if that is behind.
+ * It acknowledges what both sides have by now (R1). The held packet's own number may be
+ * more than the secondary has, or so old that the client throws the packet away
+ * (RFC 5961, 5.2).
  *
  * Return: the packet, NULL if there are no such bytes, or without memory.
  */
 struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 				 kcolo_okfn_t *okfn)
 {
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
 	const struct kcolo_stream *s = &flow->cmp.side[KCOLO_S];
 	struct kcolo_seg *seg = kcolo_cmp_straddler(&flow->cmp);
 	bool v6 = flow->tuple.v6;
 	struct kcolo_held *held;
 	struct sk_buff *skb;
 	struct tcphdr *th;
-	u32 skip, len;
-	bool gated;
+	u32 skip, len, ack;
 
-	if (!seg || seg->flags & KCOLO_TCP_SYN || !s->ack_ok || s->syn_new ||
-	    flow->cmp.side[KCOLO_P].syn_new)
+	if (!seg || seg->flags & KCOLO_TCP_SYN || !p->ack_ok || p->syn_new ||
+	    !s->ack_ok || s->syn_new)
 		return NULL;
 	from = seq_max(from, seg->seq);
 	if (!seq_before(from, flow->cmp.cmp))
@@ -324,18 +334,16 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	/* Its pointer counts from the sequence number. */
 	if (skip)
 		th->urg = 0;
-	gated = !kcolo_cmp_gate(&flow->cmp, seg);
-	if (gated) {
-		th->ack_seq = htonl(s->ack);
-		th->window = htons(kcolo_window_make(&flow->win, s->ack));
-	} else {
-		th->window = htons(kcolo_window_leave(&flow->win, seg,
-						      held->win));
-	}
-	mend_options(flow, th, held->data - held->l4, gated);
+	ack = seq_min(p->ack, s->ack);
+	th->ack_seq = htonl(ack);
+	th->window = htons(kcolo_window_make(&flow->win, ack));
+	mend_options(flow, th, held->data - held->l4);
 	if (!late_checksum(skb, held->l4, v6))
 		goto drop;
-	flow->seq_out = seq_max(flow->seq_out, flow->cmp.cmp);
+	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, flow->cmp.cmp) :
+				       flow->cmp.cmp;
+	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, ack) : ack;
+	flow->out_ok = true;
 	kcolo_clock_left(flow);
 	kcolo_count(flow->pair, HEADS_LEFT);
 	*okfn = held->okfn;

@@ -35,11 +35,11 @@ static void fill_seg(struct kcolo_seg *seg, const struct kcolo_pkt *pkt)
 
 /* A packet leaves, with the smaller window (R3); remember what the client is told. */
 static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-		     struct sk_buff *skb, u32 l4, u16 win)
+		     struct sk_buff *skb, u32 l4, u32 data, u16 win)
 {
 	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
 		return;
-	kcolo_clamp_leave(flow, seg, skb, l4, win);
+	kcolo_clamp_leave(flow, seg, skb, l4, data, win);
 	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
 				       seg->end;
 	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
@@ -52,7 +52,8 @@ static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_held *last;
 
-	note_out(flow, &held->seg, held->skb, held->l4, held->win);
+	note_out(flow, &held->seg, held->skb, held->l4, held->data,
+		 held->win);
 	kcolo_clock_leaves(flow, held);
 	last = list_empty(&flow->outbox) ? NULL :
 	       list_last_entry(&flow->outbox, struct kcolo_held, list);
@@ -655,7 +656,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (fate == KCOLO_FATE_UNKNOWN)
 		return PASS_BEHIND;
 	if (!late && leaves_at_once(flow, phase, &seg, fate)) {
-		note_out(flow, &seg, skb, pkt->l4, pkt->win);
+		note_out(flow, &seg, skb, pkt->l4, pkt->data, pkt->win);
 		kcolo_clock_left(flow);
 		kcolo_count(pair, PASSED);
 		return NF_ACCEPT;

@@ -528,6 +528,45 @@ def r1_head_with_a_lowered_ack(f):
 
 
 @case()
+def r1_head_acknowledges_what_both_have(f):
+    """The packet waits since before that; the client would throw away what acknowledges so little, with its data."""
+    c = f.open()
+    base = c.cisn + 1
+    def opts(val, ecr):
+        return packet.options(1, 1, packet.timestamps(val, ecr))
+    p = c.pvm('PA', 1000, opts=opts(1, 2) + packet.options(1, 1, packet.sack((base + 50, base + 100))), win=500)
+    c.client('PA', 100)
+    ack = c.pvm('A', at=1000, opts=opts(2, 5), win=700)
+    f.held(2)
+    c.svm('A', 400, at=0, ack=100, opts=opts(9, 5))
+    c.out(ack)
+    c.svm('A', 400, at=0, ack=100, opts=opts(9, 5))
+    q = head(f, c, 0, 400, ack=100)
+    equal((q.opts, q.win), (opts(9, 5) + b'\1' * 12, 700), 'options and window')
+    f.held(1)
+    c.svm('A', 600, at=400, opts=opts(9, 5))
+    q = f.expect('lan', lambda q: q.dport == c.cport)
+    equal((q.seq, q.data), (c.stream_seq(0), stream(0, 1000)), 'seq and data')
+
+
+@case(each={'plain': {}, 'partial': {'partial': True}})
+def r12_overtaken_data_says_the_newest_ack(f, how):
+    """An ACK has overtaken it; what is much older than that the client throws away, with the data (RFC 5961)."""
+    c = f.open()
+    base = c.cisn + 1
+    p = c.pvm('PA', 1000, opts=packet.options(1, packet.sack((base + 50, base + 100)), 1), win=500, **how)
+    c.client('PA', 20000, mss=1448)
+    ack = c.pvm('A', at=1000, win=50)
+    f.held(2)
+    c.svm('A', at=0, ack=20000)
+    c.out(ack)
+    c.svm('PA', 1000, at=0)
+    q = f.expect('lan', lambda q: q.dport == c.cport)
+    equal((q.flags, q.seq, q.data), (packet.bits('PA'), c.stream_seq(0), stream(0, 1000)), 'flags, seq and data')
+    equal((q.ack, q.win, q.opts), ((base + 20000) & packet.M32, 50, b'\1' * 12), 'ack, window and options')
+
+
+@case()
 def r1_made_packets_carry_the_newest_timestamp(f):
     """Else the client's PAWS check drops them; and so do those that they have overtaken."""
     def stamp(val):
