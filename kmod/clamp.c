@@ -7,13 +7,8 @@
  * it: the same two ends, and the same way through the bridge.
  */
 #include <linux/etherdevice.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/tcp.h>
-#include <linux/unaligned.h>
-#include <net/ip.h>
-#include <net/ip6_checksum.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/tcp.h>
 
@@ -107,66 +102,6 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	kcolo_count(flow->pair, WINDOWS_CLAMPED);
 }
 
-static void put_ip(struct sk_buff *skb, const struct kcolo_flow *flow,
-		   u32 tcp_len)
-{
-	const struct kcolo_tuple *t = &flow->tuple;
-
-	if (t->v6) {
-		struct ipv6hdr *ip6 = skb_put_zero(skb, sizeof(*ip6));
-
-		ip6->version = 6;
-		ip6->payload_len = htons(tcp_len);
-		ip6->nexthdr = IPPROTO_TCP;
-		ip6->hop_limit = flow->p_ttl;
-		memcpy(&ip6->saddr, &t->src, sizeof(ip6->saddr));
-		memcpy(&ip6->daddr, &t->dst, sizeof(ip6->daddr));
-	} else {
-		struct iphdr *ip = skb_put_zero(skb, sizeof(*ip));
-
-		ip->version = 4;
-		ip->ihl = 5;
-		ip->tot_len = htons(sizeof(*ip) + tcp_len);
-		ip->frag_off = htons(IP_DF);
-		ip->ttl = flow->p_ttl;
-		ip->protocol = IPPROTO_TCP;
-		ip->saddr = t->src.w[0];
-		ip->daddr = t->dst.w[0];
-		ip_send_check(ip);
-	}
-}
-
-static void put_tcp(struct sk_buff *skb, struct kcolo_flow *flow,
-		    const struct kcolo_lowered *note, u32 tcp_len)
-{
-	struct tcphdr *th = skb_put_zero(skb, tcp_len);
-	const struct kcolo_tuple *t = &flow->tuple;
-	__be32 *ts = (__be32 *)(th + 1);
-	__wsum sum;
-
-	th->source = t->sport;
-	th->dest = t->dport;
-	th->seq = htonl(flow->seq_out);
-	th->ack_seq = htonl(flow->ack_out);
-	th->doff = tcp_len / 4;
-	th->ack = 1;
-	th->window = htons(kcolo_window_make(&flow->win, flow->ack_out));
-	if (tcp_len > sizeof(*th)) {
-		put_unaligned_be32(TCPOPT_NOP << 24 | TCPOPT_NOP << 16 |
-				   TCPOPT_TIMESTAMP << 8 | TCPOLEN_TIMESTAMP, ts);
-		ts[1] = flow->p_tsval;
-		ts[2] = note->tsecr;
-	}
-	sum = csum_partial(th, tcp_len, 0);
-	if (t->v6)
-		th->check = csum_ipv6_magic((struct in6_addr *)&t->src,
-					    (struct in6_addr *)&t->dst,
-					    tcp_len, IPPROTO_TCP, sum);
-	else
-		th->check = csum_tcpudp_magic(t->src.w[0], t->dst.w[0], tcp_len,
-					      IPPROTO_TCP, sum);
-}
-
 /* As if it had come in through the guest's port; RCU. */
 static bool through_vm_port(struct kcolo_pair *pair, struct sk_buff *skb,
 			    const struct sk_buff *like)
@@ -203,16 +138,20 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
 				   const struct sk_buff *like)
 {
-	bool has_ts = note->has_ts && flow->p_ts_ok;
-	u32 tcp_len = sizeof(struct tcphdr) +
-		      (has_ts ? TCPOLEN_TSTAMP_ALIGNED : 0);
+	struct kcolo_ack_head head = {
+		.seq = flow->seq_out,
+		.ack = flow->ack_out,
+		.ttl = flow->p_ttl,
+		.has_ts = note->has_ts && flow->p_ts_ok,
+		.tsval = flow->p_tsval,
+		.tsecr = note->tsecr,
+	};
 	struct sk_buff *skb;
 
 	if (!note->ok || kcolo_observes(flow->pair) ||
 	    !kcolo_window_loosened(&flow->win, flow->ack_out))
 		return NULL;
-	skb = alloc_skb(LL_MAX_HEADER + sizeof(struct ipv6hdr) + tcp_len,
-			GFP_ATOMIC);
+	skb = alloc_skb(LL_MAX_HEADER + KCOLO_ACK_ROOM, GFP_ATOMIC);
 	if (!skb)
 		return NULL;
 	skb_reserve(skb, LL_MAX_HEADER);
@@ -225,9 +164,8 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 		kfree_skb(skb);
 		return NULL;
 	}
-	put_ip(skb, flow, tcp_len);
-	skb_set_transport_header(skb, skb->len);
-	put_tcp(skb, flow, note, tcp_len);
+	head.win = kcolo_window_make(&flow->win, flow->ack_out);
+	kcolo_ack_put(skb, &flow->tuple, &head);
 	kcolo_clock_left(flow);
 	kcolo_count(flow->pair, WINDOWS_UPDATED);
 	return skb;

@@ -381,6 +381,33 @@ struct kcolo_ack {
 	u32 islands;
 };
 
+/* The longest bare ACK: headers and all options that fit. */
+#define KCOLO_ACK_ROOM	100
+
+/**
+ * struct kcolo_ack_head - what a bare ACK says
+ * @seq: sequence number
+ * @ack: acknowledgment
+ * @tsval: timestamp, if @has_ts
+ * @tsecr: its echo, if @has_ts
+ * @edges: the SACK blocks' numbers, in pairs
+ * @islands: number of pairs
+ * @win: window as on the wire
+ * @ttl: TTL or hop limit
+ * @has_ts: timestamps are on
+ */
+struct kcolo_ack_head {
+	u32 seq;
+	u32 ack;
+	__be32 tsval;
+	__be32 tsecr;
+	const u32 *edges;
+	u32 islands;
+	u16 win;
+	u8 ttl;
+	bool has_ts;
+};
+
 /**
  * struct kcolo_flow - one connection on the primary, or one flow of datagrams
  * @node: in kcolo_pair.flows, RCU, changed under kcolo_pair.flow_lock
@@ -701,6 +728,10 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
 				   const struct sk_buff *like);
+
+/* ack.c */
+void kcolo_ack_put(struct sk_buff *skb, const struct kcolo_tuple *t,
+		   const struct kcolo_ack_head *head);
 
 /* resend.c */
 void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
