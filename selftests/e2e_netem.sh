@@ -20,6 +20,8 @@ if [ $# -eq 0 ]; then
 fi
 
 size=${E2E_SIZE:-2M}
+# However long the stream is, it must not stand still.
+curl=(-sSf --speed-limit 1 --speed-time 30)
 topo_up
 # A link that loses 5 % can keep a guest waiting for longer than 3 s, and nobody is here who would make a checkpoint.
 pair_up timeout 60000
@@ -49,8 +51,8 @@ start_all() {
 	local v
 	for v in 4 6; do
 		bg "both$v" cl replica client "${GUEST[$v]}" 7000 both "$size" "$size" --timeout 30
-		bg "get$v" cl curl -sSf --max-time 60 "http://${URL[$v]}/file" -o "$TMP/got$v"
-		bg "put$v" cl curl -sSf --max-time 60 -T "$files/file" "http://${URL[$v]}/put/file$v"
+		bg "get$v" cl curl "${curl[@]}" "http://${URL[$v]}/file" -o "$TMP/got$v"
+		bg "put$v" cl curl "${curl[@]}" -T "$files/file" "http://${URL[$v]}/put/file$v"
 		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 30
 		# Nothing whose answer depends on which connection came first.
 		bg "redis$v" cl timeout 60 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
