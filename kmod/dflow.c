@@ -394,8 +394,7 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 	unsigned int verdict;
 
 	if (unlikely(kcolo_segment_needed(skb)))
-		return kcolo_segment(pair, skb, state, kcolo_dflow_vm,
-				     KCOLO_A_STATS_PRIMARY_PACKETS);
+		return kcolo_segment(pair, skb, state, kcolo_dflow_vm, KCOLO_P);
 	if (!read(&as, &tuple, pkt, skb, &kind)) {
 		kcolo_count_drop(pair, MALFORMED, skb);
 		return NF_DROP;
@@ -502,7 +501,7 @@ unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 
 	if (unlikely(kcolo_segment_needed(skb)))
 		return kcolo_segment(pair, skb, state, kcolo_dflow_peer,
-				     KCOLO_A_STATS_SECONDARY_PACKETS);
+				     KCOLO_S);
 	if (!read(&as, &tuple, pkt, skb, &kind)) {
 		kcolo_count(pair, SECONDARY_MALFORMED);
 		return NF_DROP;

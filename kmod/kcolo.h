@@ -701,7 +701,7 @@ typedef unsigned int (*kcolo_take_t)(struct kcolo_pair *pair,
 bool kcolo_segment_needed(const struct sk_buff *skb);
 unsigned int kcolo_segment(struct kcolo_pair *pair, struct sk_buff *skb,
 			   const struct nf_hook_state *state, kcolo_take_t fn,
-			   int counter);
+			   enum kcolo_side side);
 
 /* lower.c */
 void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,

@@ -28,8 +28,17 @@ bool kcolo_segment_needed(const struct sk_buff *skb)
 				  (SKB_GSO_UDP_L4 | SKB_GSO_SCTP);
 }
 
+static void count_malformed(struct kcolo_pair *pair, enum kcolo_side side)
+{
+	if (side == KCOLO_P)
+		kcolo_count(pair, MALFORMED);
+	else
+		kcolo_count(pair, SECONDARY_MALFORMED);
+}
+
 static void take(struct kcolo_pair *pair, struct sk_buff *skb,
-		 const struct nf_hook_state *state, kcolo_take_t fn)
+		 const struct nf_hook_state *state, kcolo_take_t fn,
+		 enum kcolo_side side)
 {
 	struct kcolo_pkt pkt;
 	unsigned int verdict = NF_DROP;
@@ -41,7 +50,7 @@ static void take(struct kcolo_pair *pair, struct sk_buff *skb,
 		 KCOLO_PKT_DGRAM)
 		verdict = fn(pair, &pkt, skb, state);
 	else
-		kcolo_count(pair, MALFORMED);
+		count_malformed(pair, side);
 	if (verdict == NF_ACCEPT)
 		state->okfn(state->net, state->sk, skb);
 	else if (verdict == NF_DROP)
@@ -54,13 +63,13 @@ static void take(struct kcolo_pair *pair, struct sk_buff *skb,
  * @skb: at PRE_ROUTING, skb->data is the IP header
  * @state: the hook's
  * @fn: is given each datagram
- * @counter: of packets, in which the super-packet is one
+ * @side: whose it is; it is one in the counter of that side's packets
  *
  * Return: a verdict, NF_STOLEN if it was taken apart.
  */
 unsigned int kcolo_segment(struct kcolo_pair *pair, struct sk_buff *skb,
 			   const struct nf_hook_state *state, kcolo_take_t fn,
-			   int counter)
+			   enum kcolo_side side)
 {
 	unsigned int mac = skb_network_header(skb) - skb_mac_header(skb);
 	struct sk_buff *segs, *seg, *next;
@@ -70,16 +79,19 @@ unsigned int kcolo_segment(struct kcolo_pair *pair, struct sk_buff *skb,
 	segs = skb_gso_segment(skb, FEATURES);
 	__skb_pull(skb, mac);
 	if (IS_ERR_OR_NULL(segs)) {
-		kcolo_count(pair, MALFORMED);
+		count_malformed(pair, side);
 		return NF_DROP;
 	}
 	consume_skb(skb);
 	skb_list_walk_safe(segs, seg, next) {
 		skb_mark_not_on_list(seg);
 		__skb_pull(seg, skb_network_offset(seg));
-		take(pair, seg, state, fn);
+		take(pair, seg, state, fn, side);
 		n++;
 	}
-	this_cpu_add(pair->stats->v[counter], n - 1);
+	if (side == KCOLO_P)
+		kcolo_count_n(pair, PRIMARY_PACKETS, n - 1);
+	else
+		kcolo_count_n(pair, SECONDARY_PACKETS, n - 1);
 	return NF_STOLEN;
 }

@@ -442,13 +442,13 @@ def r9_after_a_miscompare_other_datagrams_go_on(f):
 
 # --- super-packets ---
 
-def super_packet(t, data, mss, who):
+def super_packet(t, data, mss, who, pad=0):
     """Datagrams of mss bytes each, in one packet, as a guest's card gives them away."""
     n = 8 + len(data)
     h = struct.pack('!HHHH', 53, t.number, n, packet.pseudo(GUEST[t.f.v6], CLIENT[t.f.v6], UDP, n))
     raw = ip(t.f.v6, UDP, h + data, ttl=64 if who == 'pv' else tag(t.f.epoch), ipid=5)
     at = len(raw) - 8 - len(data)
-    t.f.ports[who].send(raw, packet.VNET.pack(packet.NEEDS_CSUM, packet.GSO_UDP_L4, at + 8, mss, at, 6))
+    t.f.ports[who].send(raw + bytes(pad), packet.VNET.pack(packet.NEEDS_CSUM, packet.GSO_UDP_L4, at + 8, mss, at, 6))
 
 
 def arrive(t, data, mss):
@@ -497,6 +497,21 @@ def r8_super_packet_differs(f):
     f.commit()
     for _ in range(5):
         f.expect('lan', lambda p: p.proto == UDP)
+
+
+@case()
+def r11_super_packet_of_less_than_one(f):
+    """Most of it is padding, so there is nothing to take apart: counted by whose it is."""
+    if not has_uso():
+        return
+    f.allow |= {'malformed', 'secondary_malformed'}
+    t = Talk(f)
+    super_packet(t, stream(0, 300), 1000, 'ps', pad=3000)
+    f.wait_stats(secondary_packets=1, secondary_malformed=1, malformed=0)
+    super_packet(t, stream(0, 300), 1000, 'pv', pad=3000)
+    f.wait_stats(primary_packets=1, secondary_malformed=1, malformed=1)
+    f.expect_nothing('lan')
+    t.both(9)
 
 
 # --- what depends on a guest's own timers ---
