@@ -5,6 +5,7 @@ The runner looks at the kernel's log after each case; slab counts are looked at 
 
 import contextlib
 import functools
+import os
 import time
 
 import harness
@@ -18,7 +19,25 @@ def hold_some(f, n=5):
     e.svm('PA', 500)
     f.wait_stats(held=2 * n, queued=1)
     f.expect_nothing('lan')
+    if os.path.exists('/proc/slabinfo'):
+        equal(sorted(name for name, n in slabs().items() if n), ['kcolo_flow', 'kcolo_held'], 'slab caches in use')
     return p
+
+
+@contextlib.contextmanager
+def tells(what, n=10):
+    """The kernel's log says what went away, and how much with it."""
+    log, said = harness.Kmsg(), []
+    line = 'kcolo: pair p: %s goes away, %d held packets are dropped' % (what, n)
+
+    def heard():
+        said.extend(log.news())
+        return line in said
+    try:
+        yield
+        until(heard, lambda: '%r in %r' % (line, said), 6 * LIMIT)
+    finally:
+        os.close(log.fd)
 
 
 def slabs():
@@ -63,7 +82,8 @@ def unloads(f):
 def l_pair_del_force_with_packets_held(f):
     hold_some(f)
     t = time.monotonic()
-    f.cli('pair', 'del', 'p', 'force')
+    with tells('the pair'):
+        f.cli('pair', 'del', 'p', 'force')
     check(time.monotonic() - t < 1 * harness.SCALE, 'it took %.2f s', time.monotonic() - t)
     f.expect_event('pair_del', pair='p')
     f.expect_nothing('lan')
@@ -81,7 +101,8 @@ def l_rmmod_with_packets_held(f):
     hold_some(f)
     f.hang_up()
     t = time.monotonic()
-    rmmod()
+    with tells('the pair'):
+        rmmod()
     check(time.monotonic() - t < 2 * harness.SCALE, 'it took %.2f s', time.monotonic() - t)
     f.expect_nothing('lan')
     check(not slabs(), 'slab caches are left: %r', slabs())
@@ -98,7 +119,8 @@ def l_rmmod_with_packets_held(f):
 def l_rmmod_br_netfilter_with_packets_held(f):
     """Nothing pins it, and what we hold would go on into its code."""
     hold_some(f)
-    rmmod('br_netfilter')
+    with tells('br_netfilter'):
+        rmmod('br_netfilter')
     f.wait_stats(held=0)
     f.pump(harness.QUIET)
     f.ports['lan'].queue.clear()
@@ -114,7 +136,8 @@ def l_rmmod_br_netfilter_with_packets_held(f):
 @case(ip=(4,))
 def l_vm_port_deleted_with_packets_held(f):
     hold_some(f)
-    gone(f, 'vm', expect_event=True)
+    with tells('vm'):
+        gone(f, 'vm', expect_event=True)
 
 
 @case(ip=(4,))
@@ -126,7 +149,8 @@ def l_peer_port_deleted_with_packets_held(f):
 @case(ip=(4,))
 def l_bridge_deleted_with_packets_held(f):
     hold_some(f)
-    gone(f, 'br0')
+    with tells('br0'):
+        gone(f, 'br0')
 
 
 @case(ip=(4,))
@@ -198,7 +222,8 @@ def l_namespace_deleted_with_packets_held(f):
     hold_some(f)
     f.hang_up()
     f.close_ports()
-    run('ip', 'netns', 'del', f.host)
+    with tells('br0'):
+        run('ip', 'netns', 'del', f.host)
     no_objects(6 * LIMIT)
     unloads(f)
     f.destroy()
@@ -272,9 +297,20 @@ def l_pairs_come_and_go_under_traffic(f):
     f.expect_nothing('lan')
 
 
+def hooks(ns):
+    """The module's netfilter hooks in a namespace; None where the kernel does not tell."""
+    if run('modprobe', 'nfnetlink_hook', ok=False).returncode:
+        return None
+    with harness.netns(ns):
+        return [line for line in run('nft', 'list', 'hooks').stdout.splitlines() if '[kcolo]' in line]
+
+
 @case(ip=(4,), pair=False)
 def l_no_hooks_before_the_first_pair(f):
-    """Other people's packets are not tracked because the module is there."""
+    """Other people's packets meet no hook, and are not tracked, because the module is there; neither in another
+    namespace than the pair's, nor when it is gone."""
+    def pays_nothing(ns):
+        check(not hooks(ns), 'hooks in %s: %r', ns, hooks(ns))
     with harness.netns(f.host):
         def count():
             return int(open('/proc/sys/net/netfilter/nf_conntrack_count').read())
@@ -284,6 +320,12 @@ def l_no_hooks_before_the_first_pair(f):
         c.out(c.pvm('SA'))
         c.client('A')
         equal(count(), before, 'tracked connections')
+    pays_nothing(f.host)
+    f.add()
+    check(hooks(f.host) is None or len(hooks(f.host)) >= 12, 'hooks of a pair: %r', hooks(f.host))
+    pays_nothing('lan')
+    f.cli('pair', 'del', 'p')
+    pays_nothing(f.host)
 
 
 @case('secondary', ip=(4,))
@@ -308,7 +350,8 @@ def l_secondary_ports_go_away(f):
     for n in range(5):
         c.mirror('PA', 10, deliver=False)
     f.wait_stats(waited=5)
-    gone(f, 'vm', expect_event=True)
+    with tells('vm', 5):
+        gone(f, 'vm', expect_event=True)
 
 
 @case('secondary', ip=(4,))
