@@ -805,6 +805,7 @@ void kcolo_rule_purge(struct kcolo_pair *pair);
 int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule);
 
 /* stats.c */
+u64 kcolo_stats_flushed(struct kcolo_pair *pair);
 int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair);
 
 /* nl.c: events go to whoever listens, from process context */

@@ -206,12 +206,19 @@ static void purge_list(struct kcolo_pair *pair, struct list_head *list,
 	spin_unlock_bh(&pair->out_lock);
 }
 
-/* Drops what is held, because @dev (or, if NULL, all of it) goes away. */
-static void purge(struct kcolo_pair *pair, struct net_device *dev)
+/* Drops what is held, because @dev (or, if NULL, all of it) goes away with @what. */
+static void purge(struct kcolo_pair *pair, struct net_device *dev,
+		  const char *what)
 {
+	u64 n = kcolo_stats_flushed(pair);
+
 	kcolo_flow_walk(pair, kcolo_primary_purge, dev);
 	purge_list(pair, &pair->outbox, dev);
 	purge_list(pair, &pair->wait, dev);
+	n = kcolo_stats_flushed(pair) - n;
+	if (n)
+		pr_warn("kcolo: pair %s: %s goes away, %llu held packets are dropped\n",
+			pair->name, what, n);
 }
 
 /* The packets that a pair is about pass beside it: nothing works, nothing tells. */
@@ -504,7 +511,7 @@ static void remove_pair(struct kcolo_pair *pair)
 	cancel_work_sync(&pair->out_work);
 	kcolo_observe_end(pair);
 
-	purge(pair, NULL);
+	purge(pair, NULL, "the pair");
 	kcolo_secondary_unpin(pair);
 	kcolo_event_pair(pair, KCOLO_CMD_PAIR_DEL_NTF, KCOLO_CAUSE_USER);
 	free_pair(pair);
@@ -542,7 +549,7 @@ static void port_gone(struct kcolo_pair *pair, struct kcolo_port *port)
 	unlink_port(port);
 	synchronize_net();
 	if (port->is_vm)
-		purge(pair, NULL);
+		purge(pair, NULL, port->name);
 	pr_info("kcolo: pair %s: port %s is gone\n", pair->name, port->name);
 	kcolo_event_pair(pair, KCOLO_CMD_PAIR_NTF, KCOLO_CAUSE_PORT_GONE);
 }
@@ -550,7 +557,7 @@ static void port_gone(struct kcolo_pair *pair, struct kcolo_port *port)
 static void dev_goes(struct kcolo_pair *pair, struct net_device *dev,
 		     unsigned long event)
 {
-	purge(pair, dev);
+	purge(pair, dev, dev->name);
 	if (event != NETDEV_UNREGISTER)
 		return;
 	if (pair->vm.ifindex == dev->ifindex)
@@ -611,7 +618,7 @@ static int module_event(struct notifier_block *nb, unsigned long event,
 			spin_unlock_bh(&pair->out_lock);
 			cancel_work_sync(&pair->out_work);
 			synchronize_net();
-			purge(pair, NULL);
+			purge(pair, NULL, "br_netfilter");
 		}
 		mutex_unlock(&kn->cfg);
 	}

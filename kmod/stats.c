@@ -33,6 +33,18 @@ static u64 sum(struct kcolo_pair *pair, int attr)
 }
 
 /**
+ * kcolo_stats_flushed() - packets dropped because something went away
+ * @pair: pair
+ *
+ * Return: their number since the pair was made.
+ */
+u64 kcolo_stats_flushed(struct kcolo_pair *pair)
+{
+	return sum(pair, KCOLO_A_STATS_FLUSHED) +
+	       sum(pair, KCOLO_A_STATS_WAIT_FLUSHED);
+}
+
+/**
  * kcolo_stats_put() - put all counters of a pair into a message
  * @msg: message
  * @pair: pair
