@@ -66,6 +66,18 @@ static bool read(struct kcolo_held *held, struct kcolo_tuple *tuple,
 	return true;
 }
 
+/* The bytes in front of @at as they are compared, say without the checksum. */
+static u8 peek_before(const struct kcolo_dgram *p, u32 at, u8 *buf)
+{
+	u32 len = min_t(u32, at, KCOLO_BEFORE_MAX), from = at - len, i;
+
+	len = kcolo_payload_peek(held_of(p)->skb, held_of(p)->l4 + from, len,
+				 buf);
+	for (i = 0; i < len && from + i < KCOLO_DGRAM_HEAD; i++)
+		buf[i] = p->head[from + i];
+	return len;
+}
+
 static void ask(struct kcolo_flow *flow, u8 reason, struct kcolo_dgram *p,
 		struct kcolo_dgram *s)
 {
@@ -78,6 +90,7 @@ static void ask(struct kcolo_flow *flow, u8 reason, struct kcolo_dgram *p,
 	flow->asked = true;
 	if (p && s) {
 		at = kcolo_dgram_difference(p, s, equal);
+		what.before_len = peek_before(p, at, what.before);
 		what.p_len = kcolo_payload_peek(held_of(p)->skb,
 						held_of(p)->l4 + at,
 						p->len - at, what.p);
@@ -200,18 +213,24 @@ static void advance(struct kcolo_flow *flow)
 		look_again(flow, now, at);
 }
 
-static void found(struct kcolo_flow *flow, const struct kcolo_dgram *dg)
+static void found(struct kcolo_flow *flow, const struct kcolo_dgram *p,
+		  const struct kcolo_dgram *s)
 {
-	flow->cmp.compared += dg->len;
+	flow->cmp.compared += p->len;
+	kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
+			    s->since - p->since);
 	kcolo_count(flow->pair, COMPARED_DATAGRAMS);
-	kcolo_count_n(flow->pair, COMPARED_BYTES, dg->len);
+	kcolo_count_n(flow->pair, COMPARED_BYTES, p->len);
 }
 
 /* Compare a datagram of S that is not compared with any yet. */
 static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	if (kcolo_dgram_meet(&flow->dgrams, KCOLO_S, &held->dg, equal)) {
-		found(flow, &held->dg);
+	struct kcolo_dgram *p;
+
+	p = kcolo_dgram_meet(&flow->dgrams, KCOLO_S, &held->dg, equal);
+	if (p) {
+		found(flow, p, &held->dg);
 		kcolo_hold_drop(flow->pair, held);
 		return;
 	}
@@ -346,7 +365,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (running)
 		s = kcolo_dgram_meet(&flow->dgrams, KCOLO_P, &as->dg, equal);
 	if (s) {
-		found(flow, s);
+		found(flow, &as->dg, s);
 		drop_s(flow, held_of(s));
 	}
 	if (leaves_at_once(flow, &as->dg)) {
@@ -438,14 +457,16 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	bool early = tag != kcolo_tag(phase.epoch);
 	struct kcolo_dgrams *d = &flow->dgrams;
 	struct kcolo_pair *pair = flow->pair;
+	struct kcolo_dgram *p = NULL;
 	struct kcolo_held *held;
 
 	flow->used = jiffies;
 	if (!early)
 		kcolo_dgram_number(d, KCOLO_S, &as->dg);
-	if (phase.state == KCOLO_STATE_RUNNING &&
-	    kcolo_dgram_meet(d, KCOLO_S, &as->dg, equal)) {
-		found(flow, &as->dg);
+	if (phase.state == KCOLO_STATE_RUNNING)
+		p = kcolo_dgram_meet(d, KCOLO_S, &as->dg, equal);
+	if (p) {
+		found(flow, p, &as->dg);
 		advance(flow);
 		return false;
 	}

@@ -138,7 +138,7 @@ void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 }
 
 /* Bottom halves off, RCU, no lock. */
-static void send_one(struct kcolo_pair *pair, struct kcolo_held *held)
+static void send_one(struct kcolo_pair *pair, struct kcolo_held *held, u64 now)
 {
 	struct sk_buff *skb = held->skb;
 	struct net_device *dev = skb->dev;
@@ -147,6 +147,8 @@ static void send_one(struct kcolo_pair *pair, struct kcolo_held *held)
 	if (pair->role == KCOLO_ROLE_PRIMARY) {
 		kcolo_count(pair, RELEASED);
 		kcolo_count_n(pair, RELEASED_BYTES, skb->len);
+		kcolo_histogram_add(pair, KCOLO_HISTOGRAM_HOLD,
+				    now - held->since);
 	}
 	account(pair, held, -1);
 	held->okfn(pair->net, NULL, skb);
@@ -164,6 +166,7 @@ static void send_one(struct kcolo_pair *pair, struct kcolo_held *held)
 void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list)
 {
 	struct kcolo_held *held, *next;
+	u64 now;
 
 	if (READ_ONCE(pair->flushing)) {
 		spin_lock(&pair->out_lock);
@@ -171,9 +174,12 @@ void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list)
 			list_splice_tail_init(list, &pair->outbox);
 		spin_unlock(&pair->out_lock);
 	}
+	if (list_empty(list))
+		return;
+	now = ktime_get_mono_fast_ns();	/* once for all that leave together */
 	list_for_each_entry_safe(held, next, list, list) {
 		list_del(&held->list);
-		send_one(pair, held);
+		send_one(pair, held, now);
 	}
 }
 
@@ -256,7 +262,7 @@ static void out_work(struct work_struct *work)
 			return;
 		local_bh_disable();
 		rcu_read_lock();
-		send_one(pair, held);
+		send_one(pair, held, ktime_get_mono_fast_ns());
 		rcu_read_unlock();
 		local_bh_enable();
 		if (++sent % KCOLO_BURST == 0)

@@ -26,6 +26,7 @@
 #include <linux/atomic.h>
 #include <linux/if_ether.h>
 #include <linux/list.h>
+#include <linux/math64.h>
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
@@ -57,11 +58,25 @@ typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
 	this_cpu_add((pair)->stats->v[KCOLO_A_STATS_##name], (n))
 
 /**
+ * enum kcolo_histogram - what a pair has histograms of
+ * @KCOLO_HISTOGRAM_HOLD: times from hold to release
+ * @KCOLO_HISTOGRAM_LAG: times until the secondary had said the same
+ * @KCOLO_HISTOGRAMS: their number
+ */
+enum kcolo_histogram {
+	KCOLO_HISTOGRAM_HOLD,
+	KCOLO_HISTOGRAM_LAG,
+	KCOLO_HISTOGRAMS,
+};
+
+/**
  * struct kcolo_stats - counters of a pair, one set a CPU
  * @v: by number of the attribute; those that are a level stay zero here
+ * @histogram: element n has times below 2^n us that no smaller one has
  */
 struct kcolo_stats {
 	u64 v[KCOLO_A_STATS_MAX + 1];
+	u64 histogram[KCOLO_HISTOGRAMS][KCOLO_HISTOGRAM_LEN];
 };
 
 /**
@@ -122,8 +137,10 @@ struct kcolo_config {
  * @stream: bytes since the guest's first data byte, if @stream_ok
  * @reason: enum kcolo_reason
  * @stream_ok: @stream is valid
+ * @before_len: bytes in @before
  * @p_len: bytes in @p
  * @s_len: bytes in @s
+ * @before: what both said right before @seq
  * @p: what the primary said at @seq
  * @s: what the secondary said at @seq
  */
@@ -133,8 +150,10 @@ struct kcolo_miscompare {
 	u64 stream;
 	u8 reason;
 	bool stream_ok;
+	u8 before_len;
 	u8 p_len;
 	u8 s_len;
+	u8 before[KCOLO_BEFORE_MAX];
 	u8 p[KCOLO_SNIPPET_MAX];
 	u8 s[KCOLO_SNIPPET_MAX];
 };
@@ -142,7 +161,10 @@ struct kcolo_miscompare {
 /**
  * struct kcolo_request - the wish for a checkpoint, a level (C5, R7)
  * @lock: protects the rest
- * @what: why, of the first cause since it was opened
+ * @what: why, of the first cause since it was opened; stays when it is closed, and
+ *	has a reason for being there if @known
+ * @when: jiffies, when @what happened
+ * @epoch: in which it happened
  * @raised: jiffies, when it was opened
  * @told: jiffies, when user space was last told
  * @serial: counts the requests
@@ -150,10 +172,13 @@ struct kcolo_miscompare {
  * @heard: somebody was listening when it was told
  * @answered: a begin came after it
  * @ever: @told is valid
+ * @known: @what, @when and @epoch are valid
  */
 struct kcolo_request {
 	spinlock_t lock;
 	struct kcolo_miscompare what;
+	unsigned long when;
+	u32 epoch;
 	unsigned long raised;
 	unsigned long told;
 	u32 serial;
@@ -161,6 +186,7 @@ struct kcolo_request {
 	bool heard;
 	bool answered;
 	bool ever;
+	bool known;
 };
 
 /**
@@ -601,6 +627,16 @@ static inline struct kcolo_held *kcolo_held_of(const struct kcolo_seg *seg)
 	return container_of(seg, struct kcolo_held, seg);
 }
 
+/* One more time of @ns in a histogram; a clock that stood still is no time. */
+static inline void kcolo_histogram_add(struct kcolo_pair *pair,
+				       enum kcolo_histogram which, s64 ns)
+{
+	u64 us = ns > 0 ? div_u64(ns, NSEC_PER_USEC) : 0;
+
+	this_cpu_inc(pair->stats->histogram[which]
+		     [min(fls64(us), KCOLO_HISTOGRAM_LEN - 1)]);
+}
+
 /* R14: copies are compared, nothing is held. */
 static inline bool kcolo_observes(const struct kcolo_pair *pair)
 {
@@ -662,6 +698,7 @@ u32 kcolo_payload_same(struct sk_buff *a, u32 a_off, struct sk_buff *b,
 		       u32 b_off, u32 len);
 u8 kcolo_payload_peek(const struct sk_buff *skb, u32 off, u32 len, u8 *buf);
 u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf);
+u8 kcolo_payload_before(const struct kcolo_seg *seg, u32 seq, u8 *buf);
 
 /* primary.c */
 unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
@@ -769,6 +806,8 @@ void kcolo_request_drop(struct kcolo_pair *pair);
 bool kcolo_request_open(struct kcolo_pair *pair,
 			struct kcolo_miscompare *what);
 bool kcolo_request_unanswered(struct kcolo_pair *pair);
+bool kcolo_request_last(struct kcolo_pair *pair, struct kcolo_miscompare *what,
+			u32 *epoch, u64 *ago);
 
 /* pair.c */
 extern struct pernet_operations kcolo_net_ops;
@@ -807,6 +846,7 @@ int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule);
 /* stats.c */
 u64 kcolo_stats_flushed(struct kcolo_pair *pair);
 int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair);
+int kcolo_histograms_put(struct sk_buff *msg, struct kcolo_pair *pair);
 
 /* nl.c: events go to whoever listens, from process context */
 int kcolo_nl_init(void);

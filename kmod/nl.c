@@ -124,6 +124,66 @@ static int put_ports(struct sk_buff *msg, const struct kcolo_pair *pair)
 	return 0;
 }
 
+static int put_addr(struct sk_buff *msg, int attr, const struct kcolo_addr *a,
+		    bool v6)
+{
+	return nla_put(msg, attr, v6 ? 16 : 4, a);
+}
+
+static int put_tuple(struct sk_buff *msg, const struct kcolo_tuple *t)
+{
+	if (nla_put_u8(msg, KCOLO_A_PROTO, t->proto) ||
+	    put_addr(msg, KCOLO_A_SRC, &t->src, t->v6) ||
+	    put_addr(msg, KCOLO_A_DST, &t->dst, t->v6))
+		return -EMSGSIZE;
+	if (!t->sport && !t->dport)	/* a protocol without */
+		return 0;
+	if (nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
+	    nla_put_u16(msg, KCOLO_A_DPORT, ntohs(t->dport)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_miscompare(struct sk_buff *msg,
+			  const struct kcolo_miscompare *what)
+{
+	if (nla_put_u32(msg, KCOLO_A_REASON, what->reason))
+		return -EMSGSIZE;
+	if (!what->tuple.proto)
+		return 0;
+	if (put_tuple(msg, &what->tuple) ||
+	    (what->tuple.proto == IPPROTO_TCP &&
+	     nla_put_u32(msg, KCOLO_A_SEQ, what->seq)) ||
+	    nla_put(msg, KCOLO_A_PRIMARY, what->p_len, what->p) ||
+	    nla_put(msg, KCOLO_A_SECONDARY, what->s_len, what->s))
+		return -EMSGSIZE;
+	if (!what->stream_ok)
+		return 0;
+	return nla_put_u64_64bit(msg, KCOLO_A_STREAM_OFFSET, what->stream,
+				 KCOLO_A_PAD);
+}
+
+/* What a checkpoint was asked for, also after it. */
+static int put_last(struct sk_buff *msg, struct kcolo_pair *pair)
+{
+	struct kcolo_miscompare what;
+	struct nlattr *nest;
+	u32 epoch;
+	u64 ago;
+
+	if (!kcolo_request_last(pair, &what, &epoch, &ago))
+		return 0;
+	nest = nla_nest_start(msg, KCOLO_A_LAST_MISCOMPARE);
+	if (!nest ||
+	    nla_put_u64_64bit(msg, KCOLO_A_AGO, ago, KCOLO_A_PAD) ||
+	    nla_put_u32(msg, KCOLO_A_EPOCH, epoch) ||
+	    put_miscompare(msg, &what) ||
+	    nla_put(msg, KCOLO_A_BEFORE, what.before_len, what.before))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
 static int fill_pair(struct sk_buff *msg, struct kcolo_pair *pair)
 {
 	const struct kcolo_config *cfg = &pair->cfg;
@@ -148,7 +208,7 @@ static int fill_pair(struct sk_buff *msg, struct kcolo_pair *pair)
 	if (pair->role == KCOLO_ROLE_SECONDARY &&
 	    nla_put_u32(msg, KCOLO_A_TRANSLATED, kcolo_secondary_count(pair)))
 		return -EMSGSIZE;
-	return 0;
+	return put_last(msg, pair);
 }
 
 static int fill_stats(struct sk_buff *msg, struct kcolo_pair *pair)
@@ -156,7 +216,7 @@ static int fill_stats(struct sk_buff *msg, struct kcolo_pair *pair)
 	if (put_pair_name(msg, pair) ||
 	    nla_put_u32(msg, KCOLO_A_ROLE, pair->role))
 		return -EMSGSIZE;
-	return kcolo_stats_put(msg, pair);
+	return kcolo_stats_put(msg, pair) ?: kcolo_histograms_put(msg, pair);
 }
 
 static int fill_checkpoint(struct sk_buff *msg, struct kcolo_pair *pair)
@@ -306,26 +366,6 @@ int kcolo_nl_pair_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 int kcolo_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	return dump_pairs(skb, cb, KCOLO_CMD_STATS_GET, fill_stats);
-}
-
-static int put_addr(struct sk_buff *msg, int attr, const struct kcolo_addr *a,
-		    bool v6)
-{
-	return nla_put(msg, attr, v6 ? 16 : 4, a);
-}
-
-static int put_tuple(struct sk_buff *msg, const struct kcolo_tuple *t)
-{
-	if (nla_put_u8(msg, KCOLO_A_PROTO, t->proto) ||
-	    put_addr(msg, KCOLO_A_SRC, &t->src, t->v6) ||
-	    put_addr(msg, KCOLO_A_DST, &t->dst, t->v6))
-		return -EMSGSIZE;
-	if (!t->sport && !t->dport)	/* a protocol without */
-		return 0;
-	if (nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
-	    nla_put_u16(msg, KCOLO_A_DPORT, ntohs(t->dport)))
-		return -EMSGSIZE;
-	return 0;
 }
 
 /**
@@ -754,24 +794,6 @@ static bool event_send(struct kcolo_pair *pair, int group, struct sk_buff *msg,
 	return !err;
 }
 
-static bool put_miscompare(struct sk_buff *msg,
-			   const struct kcolo_miscompare *what)
-{
-	if (nla_put_u32(msg, KCOLO_A_REASON, what->reason))
-		return false;
-	if (!what->tuple.proto)
-		return true;
-	if (put_tuple(msg, &what->tuple) ||
-	    (what->tuple.proto == IPPROTO_TCP &&
-	     nla_put_u32(msg, KCOLO_A_SEQ, what->seq)) ||
-	    nla_put(msg, KCOLO_A_PRIMARY, what->p_len, what->p) ||
-	    nla_put(msg, KCOLO_A_SECONDARY, what->s_len, what->s))
-		return false;
-	return !what->stream_ok ||
-	       !nla_put_u64_64bit(msg, KCOLO_A_STREAM_OFFSET, what->stream,
-				  KCOLO_A_PAD);
-}
-
 /**
  * kcolo_event_miscompare() - tell that a checkpoint is wanted
  * @pair: pair
@@ -792,7 +814,7 @@ bool kcolo_event_miscompare(struct kcolo_pair *pair,
 	if (!msg)
 		return false;
 	full = nla_put_u32(msg, KCOLO_A_EPOCH, kcolo_phase(pair).epoch) ||
-	       !put_miscompare(msg, what);
+	       put_miscompare(msg, what);
 	return event_send(pair, KCOLO_NLGRP_MISCOMPARE, msg, hdr, GFP_KERNEL,
 			  full);
 }

@@ -115,3 +115,20 @@ u8 kcolo_payload_copy(const struct kcolo_seg *seg, u32 seq, u8 *buf)
 
 	return kcolo_payload_peek(held->skb, held->data + off, len, buf);
 }
+
+/**
+ * kcolo_payload_before() - copy the payload in front of a sequence number
+ * @seg: segment, in a held packet
+ * @seq: sequence number to end at, within the segment
+ * @buf: KCOLO_BEFORE_MAX bytes
+ *
+ * Return: bytes copied, as many as this segment has.
+ */
+u8 kcolo_payload_before(const struct kcolo_seg *seg, u32 seq, u8 *buf)
+{
+	const struct kcolo_held *held = kcolo_held_of(seg);
+	u32 off = seq - seg->seq - !!(seg->flags & KCOLO_TCP_SYN);
+	u32 len = min_t(u32, off, KCOLO_BEFORE_MAX);
+
+	return kcolo_payload_peek(held->skb, held->data + off - len, len, buf);
+}

@@ -166,6 +166,9 @@ static void ask(struct kcolo_flow *flow, u8 reason, u32 seq,
 		what.p_len = kcolo_payload_copy(p, seq, what.p);
 	if (s)
 		what.s_len = kcolo_payload_copy(s, seq, what.s);
+	if (p && s)	/* it is equal; whose packet has more of it? */
+		what.before_len = kcolo_payload_before(seq_before(p->seq, s->seq) ?
+						       p : s, seq, what.before);
 	kcolo_request(flow->pair, &what);
 }
 
@@ -205,10 +208,16 @@ static void advance(struct kcolo_flow *flow)
 {
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct kcolo_held *held, *next;
+	u64 now = 0;
 
 	compare(flow);
-	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p)))
-		settle(flow, kcolo_held_of(seg));
+	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p))) {
+		held = kcolo_held_of(seg);
+		now = now ?: ktime_get_mono_fast_ns();
+		kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
+				    now - held->since);
+		settle(flow, held);
+	}
 	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
 		held = kcolo_held_of(seg);
 		list_del(&held->list);

@@ -35,6 +35,17 @@ static void open_request(struct kcolo_pair *pair)
 	tell_later(pair, ask_delay(pair));
 }
 
+/* What `pair show` tells after the fact; under the request's lock. */
+static void keep(struct kcolo_pair *pair, const struct kcolo_miscompare *what)
+{
+	struct kcolo_request *req = &pair->request;
+
+	req->what = *what;
+	req->when = jiffies;
+	req->epoch = kcolo_phase(pair).epoch;
+	req->known = true;
+}
+
 /**
  * kcolo_request() - ask for a checkpoint
  * @pair: pair
@@ -49,13 +60,14 @@ void kcolo_request(struct kcolo_pair *pair, const struct kcolo_miscompare *what)
 	trace_miscompare(pair, what);
 	spin_lock_bh(&req->lock);
 	if (kcolo_observes(pair)) {
+		keep(pair, what);
 		kcolo_observe_report(pair, what);
 		spin_unlock_bh(&req->lock);
 		return;
 	}
 	/* A cause that came after begin asks again after the commit (C5). */
 	if (!req->open || req->answered) {
-		req->what = *what;
+		keep(pair, what);
 		open_request(pair);
 	}
 	spin_unlock_bh(&req->lock);
@@ -138,6 +150,32 @@ bool kcolo_request_unanswered(struct kcolo_pair *pair)
 	       time_after(jiffies, req->raised + limit);
 	spin_unlock_bh(&req->lock);
 	return late;
+}
+
+/**
+ * kcolo_request_last() - what a checkpoint was last asked for, open or not
+ * @pair: pair
+ * @what: the cause
+ * @epoch: in which it happened
+ * @ago: milliseconds since then
+ *
+ * Return: false if there never was a cause.
+ */
+bool kcolo_request_last(struct kcolo_pair *pair, struct kcolo_miscompare *what,
+			u32 *epoch, u64 *ago)
+{
+	struct kcolo_request *req = &pair->request;
+	bool known;
+
+	spin_lock_bh(&req->lock);
+	known = req->known;
+	if (known) {
+		*what = req->what;
+		*epoch = req->epoch;
+		*ago = jiffies_to_msecs(jiffies - req->when);
+	}
+	spin_unlock_bh(&req->lock);
+	return known;
 }
 
 static void tell(struct work_struct *work)

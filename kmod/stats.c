@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Adds up the counters of a pair and puts them into a message. */
+/* Adds up the counters and histograms of a pair and puts them into a message. */
 #include <net/netlink.h>
 
 #include "kcolo.h"
@@ -67,4 +67,36 @@ int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair)
 	}
 	nla_nest_end(msg, nest);
 	return 0;
+}
+
+static int put_histogram(struct sk_buff *msg, struct kcolo_pair *pair, int attr,
+			 enum kcolo_histogram which)
+{
+	u64 total[KCOLO_HISTOGRAM_LEN] = {};
+	int cpu, i;
+
+	for_each_possible_cpu(cpu) {
+		const struct kcolo_stats *stats = per_cpu_ptr(pair->stats, cpu);
+
+		for (i = 0; i < KCOLO_HISTOGRAM_LEN; i++)
+			total[i] += READ_ONCE(stats->histogram[which][i]);
+	}
+	return nla_put(msg, attr, sizeof(total), total);
+}
+
+/**
+ * kcolo_histograms_put() - put the histograms of a pair into a message
+ * @msg: message
+ * @pair: a primary pair; a secondary has none
+ *
+ * Return: 0 or -EMSGSIZE.
+ */
+int kcolo_histograms_put(struct sk_buff *msg, struct kcolo_pair *pair)
+{
+	if (pair->role != KCOLO_ROLE_PRIMARY)
+		return 0;
+	return put_histogram(msg, pair, KCOLO_A_HOLD_TIMES,
+			     KCOLO_HISTOGRAM_HOLD) ?:
+	       put_histogram(msg, pair, KCOLO_A_COMPARE_LAG,
+			     KCOLO_HISTOGRAM_LAG);
 }

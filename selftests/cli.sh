@@ -122,7 +122,9 @@ check_help() {
 	for v in add del show; do
 		check "rule $v help" says '^Usage: kcolo rule add' rule $v help
 	done
-	check "stats show help" says '^Usage: kcolo .*stats' stats show help
+	for v in show histogram; do
+		check "stats $v help" says '^Usage: kcolo .*stats' stats $v help
+	done
 	check "help needs no namespace" says '^Usage: kcolo ' -n nosuchnamespace pair help
 	check "-V" says '^kcolo [0-9]+\.[0-9]+.*, module ' -V
 	check "-Version" says '^kcolo ' -Version
@@ -163,7 +165,7 @@ check_usage() {
 		# shellcheck disable=SC2086 # words
 		check "usage: $bad" usage flow $bad
 	done
-	for bad in 'stats x' 'stats show x' 'stats show pair' 'stats show pair a b'; do
+	for bad in 'stats x' 'stats show x' 'stats show pair' 'stats show pair a b' 'stats histogram x' 'stats histogram pair'; do
 		# shellcheck disable=SC2086 # words
 		check "usage: $bad" usage stats $bad
 	done
@@ -351,6 +353,11 @@ check "-s pair show: lines of 78 columns at most" test -z "$(tail -n +2 "$TMP/ou
 check "-s pair show NAME" says '^    held 0 held-bytes 0 ' -statistics pair show a
 check "stats: JSON" py "x[0]['pair'] == 'a' and x[0]['held'] == 0 and len(x[0]) >= ${#counters[@]} + 1" stats show
 check "stats: JSON keys are snake_case" py "all(k.replace('_', '').isalnum() and k == k.lower() for k in x[0])" stats show
+check "stats histogram" says '^    compare-lag: count 0 p50 0us p99 0us$' stats histogram
+check "stats histogram pair NAME" says '^    hold-times: count 0 p50 0us p99 0us$' stats histogram pair a
+check "stats histogram: JSON" py "x[0]['hold_times']['count'] == 0 and x[0]['compare_lag']['buckets'][3] == {'below_us': 8, 'count': 0}" \
+	stats histogram
+check "stats histogram of a pair that is not there" refused "" stats histogram pair nosuch
 check "-s pair show: JSON" py "x[0]['stats']['held_bytes'] == 0" -s pair show
 
 # ---- checkpoints, failover

@@ -47,9 +47,10 @@ CMD_NAME = {v: k for k, v in CMD.items()}
 ENUM_OF = {'role': 'role', 'mode': 'mode', 'state': 'state', 'request': 'reason', 'reason': 'reason', 'cause': 'cause',
            'action': 'action', 'flow_state': 'flow_state', 'rule_action': 'rule_action'}
 FORMAT = {'proto': 'B', 'tsoffset': 'i', 'dormant_tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q',
-          'idle': 'Q', 'compared': 'Q', 'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B'}
+          'idle': 'Q', 'compared': 'Q', 'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B', 'ago': 'Q'}
 FLAGS = {'force', 'active_open'}
-STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary'}
+STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary', 'before'}
+HISTOGRAMS = {'hold_times', 'compare_lag'}
 
 
 class Refused(Exception):
@@ -91,6 +92,10 @@ def decode(data):
         if name == 'stats':
             out[name] = {STATS_NAME.get(k, k): struct.unpack('=Q', p)[0] for k, p in attrs_of(payload)
                          if STATS_NAME.get(k) != 'pad'}
+        elif name == 'last_miscompare':
+            out[name] = decode(payload)
+        elif name in HISTOGRAMS:
+            out[name] = list(struct.unpack('=%dQ' % (len(payload) // 8), payload))
         elif name in STRINGS:
             out[name] = payload.rstrip(b'\0').decode()
         elif name in FLAGS:

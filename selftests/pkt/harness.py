@@ -355,7 +355,9 @@ class Fixture:
         return event['event'] == 'miscompare_ntf' or event.get('cause', 'user') != 'user'
 
     def account(self):
-        s = self.stats()
+        reply = self.nl.call('stats_get', pair=PAIR)[0]
+        s = reply['stats']
+        equal(sum(reply.get('hold_times', [s['released']])), s['released'], 'hold times of what was released')
         equal(s['hold'], s['released'] + s['flushed'] + s['dropped_reset'] + s['held'],
               'hold (against released %(released)d + flushed %(flushed)d + dropped-reset %(dropped_reset)d + '
               'held %(held)d)' % s)

@@ -18,9 +18,14 @@ void text_pair_head(const json_t *record);
 void text_stats_block(const json_t *record);
 void text_stats_list(const json_t *record);
 
+/* The newest miscompare of a record, in lines of its own. */
+void text_last_miscompare(const json_t *record);
+extern const struct field last_fields[];
+
 /*
- * The counters of the pair called @name, or of all, as an object for each
- * pair under the pair's name. Returns RC_OK or RC_KERNEL.
+ * What "stats show" knows about the pair called @name, or about all, as an
+ * object for each pair under its name, the counters in "stats". Returns RC_OK or
+ * RC_KERNEL.
  */
 int stats_read(const char *name, json_t *pairs);
 

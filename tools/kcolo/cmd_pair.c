@@ -30,6 +30,8 @@ static const struct field pair_fields[] = {
 	      .flags = FIELD_CONFIG),
 	FIELD(REQUEST, "request", "request", enum, .names = &names_reason),
 	FIELD(TRANSLATED, "translated", "translated", u32),
+	FIELD(LAST_MISCOMPARE, "last_miscompare", NULL, record,
+	      .fields = last_fields, .text = text_last_miscompare),
 	FIELD(STATS, "stats", NULL, nest, .flags = FIELD_DETAIL,
 	      .names = &names_stats_attrs, .text = text_stats_block),
 	{ 0 }
@@ -106,7 +108,9 @@ static int pair_show_one(const struct nlmsghdr *nlh, void *data)
 	json_t *stats = NULL;
 
 	if (json_is_string(name))
-		stats = json_object_get(data, json_string_value(name));
+		stats = json_object_get(json_object_get(data,
+							json_string_value(name)),
+					"stats");
 	if (stats)
 		json_object_set(record, "stats", stats);
 	out_record(pair_fields, record);

@@ -25,11 +25,23 @@ static void record_set(json_t *record, const char *key, json_t *value)
 		json_need(NULL);
 }
 
-static const struct nlattr *attr_find(const struct nlmsghdr *nlh, uint16_t type)
+/* Attributes behind each other, of a message or of a nest. */
+struct attrs {
+	const void *data;
+	size_t len;
+};
+
+#define attrs_for_each(attr, attrs)					\
+	for ((attr) = (attrs)->data;					\
+	     mnl_attr_ok(attr, (char *)(attrs)->data + (attrs)->len -	\
+			       (char *)(attr));				\
+	     (attr) = mnl_attr_next(attr))
+
+static const struct nlattr *attr_find(const struct attrs *attrs, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr))
+	attrs_for_each(attr, attrs)
 		if (mnl_attr_get_type(attr) == type)
 			return attr;
 	return NULL;
@@ -46,13 +58,13 @@ static bool attr_known(const struct field *field, uint16_t type)
 }
 
 /* What a newer kernel says and this tool has no name for is shown, too. */
-static void get_unknown(const struct field *fields, const struct nlmsghdr *nlh,
+static void get_unknown(const struct field *fields, const struct attrs *attrs,
 			json_t *record)
 {
 	const struct nlattr *attr;
 	char key[16];
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr)) {
+	attrs_for_each(attr, attrs) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (attr_known(fields, type))
@@ -62,7 +74,7 @@ static void get_unknown(const struct field *fields, const struct nlmsghdr *nlh,
 	}
 }
 
-json_t *fields_get(const struct field *fields, const struct nlmsghdr *nlh)
+static json_t *record_get(const struct field *fields, const struct attrs *attrs)
 {
 	json_t *record = json_need(json_object());
 	const struct field *field;
@@ -72,16 +84,37 @@ json_t *fields_get(const struct field *fields, const struct nlmsghdr *nlh)
 
 		if (!field->attr)
 			continue;
-		attr = attr_find(nlh, field->attr);
+		attr = attr_find(attrs, field->attr);
 		if (attr)
 			record_set(record, field->key,
 				   field->type->get(field, attr));
 		else if (field->flags & FIELD_NULL)
 			record_set(record, field->key, json_null());
 	}
-	get_unknown(fields, nlh, record);
+	get_unknown(fields, attrs, record);
 	return record;
 }
+
+json_t *fields_get(const struct field *fields, const struct nlmsghdr *nlh)
+{
+	struct attrs attrs = {
+		mnl_nlmsg_get_payload_offset(nlh, sizeof(struct genlmsghdr)),
+		mnl_nlmsg_get_payload_len(nlh) - sizeof(struct genlmsghdr),
+	};
+
+	return record_get(fields, &attrs);
+}
+
+static json_t *nested_get(const struct field *field, const struct nlattr *attr)
+{
+	struct attrs attrs = {
+		mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr),
+	};
+
+	return record_get(field->fields, &attrs);
+}
+
+const struct type type_record = { .get = nested_get };
 
 void text_key(const char *key)
 {

@@ -41,6 +41,8 @@ extern const struct type type_addr;
 extern const struct type type_prefix;
 extern const struct type type_hex;
 extern const struct type type_nest;
+extern const struct type type_record;
+extern const struct type type_hist;
 
 enum {
 	FIELD_JSON	= 1 << 0,	/* not in text */
@@ -62,6 +64,7 @@ enum {
  * @word: its name in text and on the command line
  * @type: its type
  * @names: its values, if they have names; of a nest, its attributes
+ * @fields: of a record within a record, its fields
  * @text: prints it from the whole record, instead of "word value"
  *
  * A table is closed by an entry without key and text.
@@ -73,6 +76,7 @@ struct field {
 	const char *word;
 	const struct type *type;
 	const struct names *names;
+	const struct field *fields;
 	void (*text)(const json_t *record);
 };
 

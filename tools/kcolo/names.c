@@ -153,6 +153,11 @@ static const char *const kcolo_attrs[] = {
 	"active-open",
 	"dormant-offset",
 	"dormant-tsoffset",
+	"last-miscompare",
+	"before",
+	"ago",
+	"hold-times",
+	"compare-lag",
 };
 
 const struct names names_kcolo_attrs = {
@@ -160,7 +165,7 @@ const struct names names_kcolo_attrs = {
 	.name = kcolo_attrs,
 };
 
-_Static_assert(KCOLO_A_MAX == 45,
+_Static_assert(KCOLO_A_MAX == 50,
 	       "run spec-names.py: the spec has changed");
 
 static const char *const stats_attrs[] = {

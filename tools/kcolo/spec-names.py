@@ -51,6 +51,8 @@ def c_file(spec):
     for enum in (d for d in spec["definitions"] if d["type"] == "enum"):
         out.append(c_table(c_name(enum["name"]), entries(enum["entries"])))
     for aset in spec["attribute-sets"]:
+        if "subset-of" in aset:
+            continue
         names = [None] + entries(aset["attributes"])
         last = c_name(aset["name-prefix"] + "max").upper()
         out.append(
