@@ -146,11 +146,25 @@ void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
 static bool worth_telling(const struct kcolo_flow *flow,
 			  const struct kcolo_lowered *note)
 {
-	if (!flow->out_ok || !flow->win.s_ok ||
-	    note->ack != flow->cmp.side[KCOLO_S].ack)
+	if (!flow->win.s_ok || note->ack != flow->cmp.side[KCOLO_S].ack)
 		return false;
+	/* C0: what a connection that is older than the pair was told is not known. */
+	if (!flow->out_ok)
+		return true;
 	return seq_after(note->ack, flow->ack_out) ||
 	       (note->pure && note->ack == flow->ack_out);
+}
+
+/* The first that the client is told here; what is held now has not left. */
+static void begin_out(struct kcolo_flow *flow)
+{
+	const struct kcolo_held *oldest;
+
+	oldest = list_first_entry(&flow->held, struct kcolo_held, list);
+	flow->seq_out = oldest->seg.seq;
+	if (flow->client.ok)
+		flow->seq_out = seq_max(flow->seq_out, flow->client.ack);
+	flow->out_ok = true;
 }
 
 /**
@@ -193,6 +207,8 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	fix_tcp(skb, held->l4, v6, note->ack,
 		kcolo_window_make(&flow->win, note->ack));
 	kcolo_clock_left(flow);
+	if (!flow->out_ok)
+		begin_out(flow);
 	flow->ack_out = note->ack;
 	kcolo_count(flow->pair, ACKS_LOWERED);
 	*okfn = held->okfn;

@@ -162,9 +162,19 @@ void kcolo_window_left(struct kcolo_window *w, const struct kcolo_seg *seg,
  */
 u16 kcolo_window_make(struct kcolo_window *w, u32 ack)
 {
-	u16 win = fit(ack, w->p_scale, nearer(w, w->p_edge),
-		      w->out_ok ? seq_min(w->p_edge, w->out_edge) : ack);
 	u32 edge;
+	u16 win;
+
+	/*
+	 * C0: nobody knows the scale, so nobody knows P's edge at another ack than
+	 * its own. S is a copy, with the same scale, and takes back no edge that the
+	 * client was told before.
+	 */
+	if (!w->scaled)
+		win = w->s_edge - w->s_ack;
+	else
+		win = fit(ack, w->p_scale, nearer(w, w->p_edge),
+			  w->out_ok ? seq_min(w->p_edge, w->out_edge) : ack);
 
 	edge = ack + ((u32)win << w->p_scale);
 	tell(w, edge, edge);

@@ -918,3 +918,33 @@ def c0_forged_ack_of_an_adopted_connection(f):
     c.both('PA', 100)
     c.client('PA', 100)
     c.both('PA', 100)
+
+
+@case(each={'secondary_lags': False, 'secondary_first': True})
+def c0_adopted_connection_that_lacks_a_piece(f, first):
+    """The mirror lost what the client sent while the guests stood still, and nothing has left here since the pair is: the
+    client hears the secondary's ACKs all the same, with its window, since nobody knows the scale."""
+    f.checkpoint()
+    c = f.conn(offset=0)
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    for n in range(3):
+        c.client('A', 1000)
+    if first:
+        c.svm('A', ack=7000, win=300)
+        f.wait_stats(secondary_packets=1)
+    c.pvm('A', win=50)
+    f.held(1)
+    c.svm('A', ack=7000, win=300)
+    f.expect_lowered(c, 7000, win=300, seq=7000)
+    c.client('A', 1000, at=7000)
+    c.svm('A', ack=8000, win=4000)
+    f.expect_lowered(c, 8000, win=4000, seq=7000)
+    c.svm('A', ack=7000, win=300)
+    p = c.pvm('PA', 100, win=50)
+    f.held(2)
+    c.svm('PA', 100, ack=8001, win=290)
+    f.expect_lowered(c, 8001, win=290)
+    # Both have all of it.
+    c.svm('A', ack=10000, win=300)
+    f.expect('lan', lambda q: q.ack == c.cisn + 10001 and not q.data)
+    c.out(p)
