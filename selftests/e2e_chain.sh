@@ -95,6 +95,8 @@ translated() {
 	kcolo -n "$1" -j pair show "$2" | json translated
 }
 
+# What are four machines here share one kernel's limit, and those that are dead keep what they had.
+sysctl -qw net.ipv4.tcp_mem="150000 200000 250000"
 topo_up
 more_hosts
 for ns in pv sv g3 g4; do server $ns; done

@@ -411,9 +411,9 @@ redis_up() {
 
 # ---- a real checkpoint between two test servers
 
-# What the guest receives waits in a queue before its port, as it would for a stopped virtual machine.
+# What the guest receives waits in a queue before its port, as it would for a stopped virtual machine: so many bytes.
 port_freeze() {
-	tc -n "$1" qdisc replace dev vm root plug limit 4000000
+	tc -n "$1" qdisc replace dev vm root plug limit 256000000
 }
 
 port_drained() {
