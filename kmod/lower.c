@@ -255,11 +255,13 @@ static void mend_options(const struct kcolo_flow *flow, struct tcphdr *th, u32 l
 		       2 + 8 * opts.sack_blocks[i]);
 }
 
-/* A copy with headers of its own; payload pages are shared. */
+/* A copy with headers of its own; payload pages are shared, a list of packets is not. */
 static struct sk_buff *copy_headers(struct sk_buff *from)
 {
-	struct sk_buff *skb = __pskb_copy(from, skb_headroom(from), GFP_ATOMIC);
+	struct sk_buff *skb;
 
+	skb = skb_has_frag_list(from) ? skb_copy(from, GFP_ATOMIC) :
+	      __pskb_copy(from, skb_headroom(from), GFP_ATOMIC);
 	if (!skb)
 		return NULL;
 	memcpy(skb_mac_header(skb), skb_mac_header(from), ETH_HLEN);
@@ -269,15 +271,13 @@ static struct sk_buff *copy_headers(struct sk_buff *from)
 	return NULL;
 }
 
-/* Take bytes out behind the headers; the linear part is the packet's own. */
-static bool cut_front(struct sk_buff *skb, u32 headers, u32 n)
+/* Take bytes out behind the headers of a copy. */
+static void cut_front(struct sk_buff *skb, u32 headers, u32 n)
 {
 	u32 linear = min(n, skb_headlen(skb) - headers);
 	struct skb_shared_info *info = skb_shinfo(skb);
 	u32 gone = 0;
 
-	if (n > linear && skb_has_frag_list(skb))
-		return false;
 	memmove(skb->data + headers, skb->data + headers + linear,
 		skb_headlen(skb) - headers - linear);
 	skb->tail -= linear;
@@ -295,7 +295,6 @@ static bool cut_front(struct sk_buff *skb, u32 headers, u32 n)
 		skb_frag_off_add(&info->frags[0], n);
 		skb_frag_size_sub(&info->frags[0], n);
 	}
-	return true;
 }
 
 /**
@@ -334,9 +333,10 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	skb = copy_headers(held->skb);
 	if (!skb)
 		return NULL;
-	if (pskb_trim(skb, held->data + skip + len) ||
-	    (skip && !cut_front(skb, held->data, skip)))
+	if (pskb_trim(skb, held->data + skip + len))
 		goto drop;
+	if (skip)
+		cut_front(skb, held->data, skip);
 	if (skb_is_gso(skb) && len <= skb_shinfo(skb)->gso_size)
 		skb_gso_reset(skb);
 	else if (skb_is_gso(skb))

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """R1 (b), R2, R15: no ack leaves that the secondary has not reached."""
 
+import time
+
+import harness
 import packet
-from harness import case, check, equal, stream
+from harness import case, check, equal, gather, stream, until
 
 
 @case()
@@ -641,6 +644,35 @@ def r1_head_out_of_the_middle_of_gso(f, n):
     head(f, c, 30000, n, gso=1448 if n > 1448 else 0)
     c.svm('A', 60000 - 30000 - n, at=30000 + n, mss=1448)
     c.out(p)
+
+
+@case()
+def r1_head_out_of_the_middle_of_a_list(f):
+    """The packet is a list of the segments that came in, as a device that gathers them makes it."""
+    conns = [f.open() for n in range(10)]
+    gather(f, 'vm')
+    for c in conns:
+        before = f.stats()
+        for n in range(3):
+            c.pvm('A', 1000)
+        until(lambda: f.stats()['primary_bytes'] >= before['primary_bytes'] + 3000, 'they have come in')
+        time.sleep(0.1)
+        if f.stats()['held'] == 1:
+            break
+        c.svm('A', 3000)
+        f.wait_stats(held=0)
+        f.pump(harness.QUIET)
+        f.ports['lan'].queue.clear()
+    f.held(1)
+    c.svm('A', 1500)
+    c.svm('A', 500, at=2500)
+    head(f, c, 0, 1500, gso=1000)
+    c.svm('A', 700, at=1500)
+    c.client('A', ack=1500)
+    head(f, c, 1500, 700)
+    c.svm('A', 300, at=2200)
+    q = f.expect('lan', lambda q: q.dport == c.cport)
+    equal((q.seq, q.data, q.gso_size), (c.stream_seq(0), stream(0, 3000), 1000), 'seq, data and GSO size')
 
 
 @case()

@@ -144,6 +144,17 @@ def rmmod(name='kcolo', busy=False):
     check(bool(error) == busy, 'rmmod %s: %s', name, os.strerror(error))
 
 
+def gather(f, *devices):
+    """From now on what comes in close together becomes one packet, a list of whole segments, where a kernel has that
+    for TCP (6.10), and leaves in segments again."""
+    for dev in devices:
+        at = '/sys/class/net/%s/' % dev
+        run('ip', 'netns', 'exec', f.host, 'sh', '-ec',
+            'ethtool -K %s gro on rx-gro-list on gso on tx off tx-gso-list off >/dev/null; '
+            'echo 50000000 >%sgro_flush_timeout; echo 1 >%snapi_defer_hard_irqs' % (dev, at, at))
+    f.spoilt = True
+
+
 def flush_conntrack(ns):
     """What conntrack -F does."""
     if not module_loaded('nf_conntrack_netlink'):

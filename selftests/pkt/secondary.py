@@ -4,7 +4,7 @@
 import itertools
 
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, run, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, gather, tag
 from packet import M32, options, sack, timestamps
 from primary_tcp import OFFSETS
 
@@ -728,17 +728,6 @@ def s5_pair_del_is_refused_while_connections_live(f):
 def s5_pair_del_without_connections(f):
     f.cli('pair', 'del', 'p')
     f.add()
-
-
-def gather(f, *devices):
-    """From now on what comes in close together becomes one packet, a list of whole segments, where a kernel has that
-    for TCP (6.10), and leaves in segments again."""
-    for dev in devices:
-        at = '/sys/class/net/%s/' % dev
-        run('ip', 'netns', 'exec', f.host, 'sh', '-ec',
-            'ethtool -K %s gro on rx-gro-list on gso on tx off tx-gso-list off >/dev/null; '
-            'echo 50000000 >%sgro_flush_timeout; echo 1 >%snapi_defer_hard_irqs' % (dev, at, at))
-    f.spoilt = True
 
 
 @case('secondary')
