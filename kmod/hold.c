@@ -273,12 +273,17 @@ static void out_work(struct work_struct *work)
 /**
  * kcolo_hold_back() - what has not left yet waits again (C6)
  * @pair: a secondary pair, whose checkpoint has just begun
+ *
+ * Nothing more leaves once this returns.
+ * Context: process, kcolo_net.cfg held.
  */
 void kcolo_hold_back(struct kcolo_pair *pair)
 {
 	spin_lock_bh(&pair->out_lock);
 	list_splice_init(&pair->outbox, &pair->wait);
 	spin_unlock_bh(&pair->out_lock);
+	/* The worker may have one in its hands. */
+	flush_work(&pair->out_work);
 }
 
 /**
