@@ -9,44 +9,25 @@ pair_up timeout 10000
 for ns in pv sv; do bg server.$ns $ns replica server --port 7001 --banner --ctl "$TMP/ctl.$ns"; done
 for ns in pv sv; do wait_for 5 listening $ns 7001; done
 
-# lose COUNT EXPRESSION...: drop the first frames like that which come in from the mirror.
-lose() {
-	at sh nft -f - <<-END
-		add table netdev mirror
-		delete table netdev mirror
-		table netdev mirror {
-			counter lost { }
-			chain in {
-				type filter hook ingress device peer priority 0;
-				tcp dport 7001 ${@:2} limit rate 1/hour burst $1 packets counter name lost drop
-			}
-		}
-	END
-}
-
-lost() {
-	at sh nft list counter netdev mirror lost | grep -q "packets $1 "
-}
-
 bare='tcp flags & (fin | syn | rst | psh | ack) == ack'
 client() {
 	at cl timeout 30 replica client "${GUEST[$1]}" 7001 "${@:2}"
 }
 
 for v in 4 6; do
-	lose 1 "$bare"
+	lose peer to-secondary 1 tcp dport 7001 "$bare"
 	check "R15 IPv$v: the server speaks first, the handshake's ACK is lost on the mirror" client $v get 100k --banner
 	check "R15 IPv$v: one frame was lost" lost 1
-	lose 3 "$bare"
+	lose peer to-secondary 3 tcp dport 7001 "$bare"
 	check "R15 IPv$v: the client's first three ACKs are lost on the mirror" client $v get 100k --banner
 	check "R15 IPv$v: three frames were lost" lost 3
-	lose 1 'tcp flags & (fin | ack) == fin | ack'
+	lose peer to-secondary 1 'tcp dport 7001 tcp flags & (fin | ack) == fin | ack'
 	check "R15 R5 IPv$v: the client's FIN is lost on the mirror" client $v get 10k --banner --half-close
 	check "R15 IPv$v: one frame was lost" lost 1
-	lose 1 'tcp flags & (syn | ack) == syn'
+	lose peer to-secondary 1 'tcp dport 7001 tcp flags & (syn | ack) == syn'
 	check "R15 R4 IPv$v: the SYN is lost on the mirror" client $v get 10k --banner
 	check "R15 IPv$v: one frame was lost" lost 1
-	lose 1 'tcp flags & psh == psh'
+	lose peer to-secondary 1 'tcp dport 7001 tcp flags & psh == psh'
 	check "R15 R1 IPv$v: the request is lost on the mirror" client $v both 10k 10k --banner
 	check "R15 IPv$v: one frame was lost" lost 1
 done

@@ -238,6 +238,39 @@ impair_none() {
 	return 0
 }
 
+# lose LINK DIRECTION COUNT EXPRESSION...: drop the first frames like that; as impair().
+lose() {
+	local where
+	case $1:$2 in
+	client:to-primary) where=(ph uplink) ;;
+	client:to-client) where=(cl eth0) ;;
+	peer:to-primary) where=(ph peer) ;;
+	peer:to-secondary) where=(sh peer) ;;
+	*) note "lose: no such link: $1 $2"; return 1 ;;
+	esac
+	lose_nothing
+	LOSES=${where[0]}
+	at "$LOSES" nft -f - <<-END
+		table netdev lossy {
+			counter lost { }
+			chain in {
+				type filter hook ingress device ${where[1]} priority 0;
+				${@:4} limit rate 1/hour burst $3 packets counter name lost drop
+			}
+		}
+	END
+}
+
+lose_nothing() {
+	[ ! "${LOSES:-}" ] || at "$LOSES" nft delete table netdev lossy
+	LOSES=
+}
+
+# lost COUNT: so many were dropped.
+lost() {
+	at "$LOSES" nft list counter netdev lossy lost | grep -q "packets $1 "
+}
+
 # ---- the two hosts
 
 # with_script NETNS SCRIPT ARGUMENTS...: what the script says is of interest only when it fails.
