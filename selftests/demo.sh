@@ -117,7 +117,7 @@ chapter "1. A download through the pair"
 say "Every packet of the primary waits on its host until the secondary has said the same bytes."
 download one
 progress 30 "a quarter of the download" received_at_least $((size / 4))
-say "Two kernels choose two initial sequence numbers; the secondary host translates by their difference, the offset:"
+say "Two servers choose two initial sequence numbers; the secondary host translates by their difference, the offset:"
 show kcolo -n sh flow show pair "$PAIR"
 progress 60 "the rest" ended one
 told "the client's sha256 is right" sum_is one
