@@ -3,7 +3,7 @@
 # e2e_datagram.sh - what is not TCP: a DNS server with dig, ping, large datagrams over links of 1500 bytes; IPv4 and IPv6.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
-queries=${E2E_QUERIES:-300}
+queries=${KCOLO_E2E_QUERIES:-300}
 
 # dns_up NETNS ADDRESS: a name server whose answers depend on nothing but the question, but for one name.
 dns_up() {

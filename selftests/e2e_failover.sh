@@ -3,7 +3,7 @@
 # e2e_failover.sh - a host dies in the middle of downloads, uploads and an idle session, and no client notices.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
-rate=${E2E_RATE:-4M}
+rate=${KCOLO_E2E_RATE:-4M}
 names=(get put both idle curl)
 
 # Five services in each family, all half way through when the host dies.

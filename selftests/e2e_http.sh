@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# e2e_http.sh - nginx on both replicas and curl: a large file ($E2E_CLEAN_SIZE, 200M), a thousand small ones, uploads; IPv4, IPv6.
+# e2e_http.sh - nginx on both replicas and curl: a large file ($KCOLO_E2E_CLEAN_SIZE, 200M), a thousand small ones, uploads; IPv4, IPv6.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 topo_up
@@ -8,7 +8,7 @@ topo_up
 pair_up timeout 20000
 files=$TMP/files
 mkdir -p "$files/small"
-head -c "${E2E_CLEAN_SIZE:-200M}" /dev/urandom >"$files/big"
+head -c "${KCOLO_E2E_CLEAN_SIZE:-200M}" /dev/urandom >"$files/big"
 head -c 1777000 "$files/big" | split -b 1777 -d -a 3 - "$files/small/"
 want=$(sha256sum <"$files/big")
 nginx_up pv "$files"
@@ -34,7 +34,7 @@ upload() {
 	cmp "$files/upload" "$TMP/nginx.pv/put/$2" && cmp "$files/upload" "$TMP/nginx.sv/put/$2"
 }
 
-head -c "${E2E_SIZE:-2M}" "$files/big" >"$files/upload"
+head -c "${KCOLO_E2E_SIZE:-2M}" "$files/big" >"$files/upload"
 for v in 4 6; do
 	start=$EPOCHREALTIME
 	check "R1 R6 IPv$v: curl downloads a large file" big $v

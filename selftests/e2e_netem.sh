@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# e2e_netem.sh [LINK:DIRECTION:IMPAIRMENT]... - every service over bad links ($E2E_SIZE, 2M, a stream); IPv4 and IPv6 at once.
+# e2e_netem.sh [LINK:DIRECTION:IMPAIRMENT]... - every service over bad links ($KCOLO_E2E_SIZE, 2M, a stream; $KCOLO_E2E_SMALL, 50, small
+# files; $KCOLO_E2E_LIMIT, 60, seconds for each); IPv4 and IPv6 at once.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 declare -A netem=(
@@ -19,15 +20,15 @@ if [ $# -eq 0 ]; then
 	cases+=(all:both:loss1 all:both:delay)
 fi
 
-size=${E2E_SIZE:-2M}
-# However long the stream is, it must not stand still.
-curl=(-sSf --speed-limit 1 --speed-time 30)
+size=${KCOLO_E2E_SIZE:-2M} small=${KCOLO_E2E_SMALL:-50} limit=${KCOLO_E2E_LIMIT:-60}
 topo_up
 # A link that loses 5 % can keep a guest waiting for longer than 3 s, and nobody is here who would make a checkpoint.
 pair_up timeout 60000
 files=$TMP/files
 mkdir -p "$files"
 head -c "$size" /dev/urandom >"$files/file"
+mkdir "$files/small"
+head -c $((small * 1777)) /dev/urandom | split -b 1777 -d -a 3 - "$files/small/"
 for ns in pv sv; do
 	server $ns
 	nginx_up $ns "$files"
@@ -51,17 +52,21 @@ start_all() {
 	local v
 	for v in 4 6; do
 		bg "both$v" cl replica client "${GUEST[$v]}" 7000 both "$size" "$size" --timeout 30
-		bg "get$v" cl curl "${curl[@]}" "http://${URL[$v]}/file" -o "$TMP/got$v"
-		bg "put$v" cl curl "${curl[@]}" -T "$files/file" "http://${URL[$v]}/put/file$v"
+		bg "get$v" cl curl -sSf --max-time "$limit" "http://${URL[$v]}/file" -o "$TMP/got$v"
+		mkdir -p "$TMP/small$v"
+		bg "small$v" cl curl -sSf --max-time "$limit" "http://${URL[$v]}/small/[000-$(printf %03d $((small - 1)))]" \
+			-o "$TMP/small$v/#1"
+		bg "put$v" cl curl -sSf --max-time "$limit" -T "$files/file" "http://${URL[$v]}/put/file$v"
 		bg "idle$v" cl replica client "${GUEST[$v]}" 7000 echo 20 100 --timeout 30
 		# Nothing whose answer depends on which connection came first.
-		bg "redis$v" cl timeout 60 redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
+		bg "redis$v" cl timeout "$limit" redis-benchmark -h "${GUEST[$v]}" -q -c 1 -n 50 -t ping,set,get
 	done
 }
 
 verify() {
 	case $1 in
 	get?) reap "$1" && cmp "$files/file" "$TMP/got${1#get}" ;;
+	small?) reap "$1" && diff -r "$files/small" "$TMP/$1" ;;
 	put?) reap "$1" && cmp "$files/file" "$TMP/nginx.pv/put/file${1#put}" ;;
 	*) reap "$1" ;;
 	esac
@@ -70,11 +75,11 @@ verify() {
 for case in "${cases[@]}"; do
 	link=${case%:*} what=${case##*:}
 	start=${EPOCHREALTIME/./}
-	rm -f "$TMP"/nginx.*/put/*
+	rm -rf "$TMP"/nginx.*/put/* "$TMP"/small?
 	impair_case "$link" "$what"
 	start_all
 	for v in 4 6; do
-		for service in both get put idle redis; do
+		for service in both get small put idle redis; do
 			name="R1 R12 R15 $link ${netem[$what]} IPv$v: $service"
 			check "$name" verify "$service$v" || cat "$TMP/$service$v.out" "$TMP/$service$v.err" | note
 		done

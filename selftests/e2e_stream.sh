@@ -11,7 +11,7 @@ server sv
 bg banner.pv pv replica server --port 7001 --banner
 bg banner.sv sv replica server --port 7001 --banner
 for ns in pv sv; do wait_for 5 listening $ns 7001; done
-size=${E2E_SIZE:-2M}
+size=${KCOLO_E2E_SIZE:-2M}
 
 client() {
 	at cl timeout 60 replica client "${GUEST[$1]}" "${@:2}"
@@ -38,7 +38,7 @@ for v in 4 6; do
 	check "R4 R1 IPv$v: the server speaks first" client $v 7001 get 10k --banner --repeat 20
 	check "R1 IPv$v: a reader that lets the window close, and the probes into it" client $v 7000 get 3M --rate 1M
 	check "R5 IPv$v: the client resets" client $v 7000 get "$size" --rst-at 50k --repeat 20
-	check "R1 IPv$v: line by line, long idle between" client $v 7000 echo 8 "${E2E_IDLE:-700}"
+	check "R1 IPv$v: line by line, long idle between" client $v 7000 echo 8 "${KCOLO_E2E_IDLE:-700}"
 done
 streams ""
 
