@@ -113,18 +113,6 @@ static void ask_overflow(struct kcolo_pair *pair, enum kcolo_side side,
 	kcolo_request(pair, &what);
 }
 
-static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
-{
-	struct kcolo_held *last;
-
-	last = list_empty(&flow->outbox) ? NULL :
-	       list_last_entry(&flow->outbox, struct kcolo_held, list);
-	if (last && (s32)(last->order - held->order) > 0)
-		flow->out_mixed = true;
-	list_move_tail(&held->list, &flow->outbox);
-	flow->out_n++;
-}
-
 static void drop_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	list_del(&held->list);
@@ -137,7 +125,7 @@ static void give_up(struct kcolo_flow *flow, struct kcolo_dgram *p,
 {
 	flow->asked = false;
 	kcolo_dgram_remove(KCOLO_P, p);
-	let_out(flow, held_of(p));
+	kcolo_flow_let_out(flow, held_of(p));
 	if (!s)
 		return;
 	kcolo_dgram_remove(KCOLO_S, s);
@@ -204,7 +192,7 @@ static void advance(struct kcolo_flow *flow)
 	u64 at;
 
 	while ((p = kcolo_dgram_leave(d, now, window(flow))))
-		let_out(flow, held_of(p));
+		kcolo_flow_let_out(flow, held_of(p));
 	if (list_empty(&flow->held))
 		flow->asked = false;
 	while (!flow->asked && kcolo_dgram_differ(d, now, window(flow)))
@@ -296,7 +284,7 @@ void kcolo_dflow_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		if (held->gen == phase.gen)
 			continue;
 		kcolo_dgram_remove(KCOLO_P, &held->dg);
-		let_out(flow, held);
+		kcolo_flow_let_out(flow, held);
 	}
 	take_early(flow, kcolo_tag(phase.epoch));
 	advance(flow);
@@ -646,7 +634,7 @@ void kcolo_dflow_let_go(struct kcolo_flow *flow)
 		return;
 	list_for_each_entry_safe(held, next, &flow->held, list) {
 		kcolo_dgram_remove(KCOLO_P, &held->dg);
-		let_out(flow, held);
+		kcolo_flow_let_out(flow, held);
 	}
 	drop_queued(flow);
 	drop_early(flow);

@@ -167,6 +167,26 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
 	call_rcu(&flow->rcu, flow_free);
 }
 
+/**
+ * kcolo_flow_let_out() - a packet may leave
+ * @flow: locked by the caller, who drains it
+ * @held: in one of its lists or in none
+ *
+ * Packets that leave together leave in the guest's order (R12): kcolo_flow_drain()
+ * sorts them.
+ */
+void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	struct kcolo_held *last;
+
+	last = list_empty(&flow->outbox) ? NULL :
+	       list_last_entry(&flow->outbox, struct kcolo_held, list);
+	if (last && (s32)(last->order - held->order) > 0)
+		flow->out_mixed = true;
+	list_move_tail(&held->list, &flow->outbox);
+	flow->out_n++;
+}
+
 static int by_order(void *priv, const struct list_head *a,
 		    const struct list_head *b)
 {

@@ -687,6 +687,7 @@ void kcolo_flow_walk(struct kcolo_pair *pair,
 		     void (*fn)(struct kcolo_flow *flow, void *data),
 		     void *data);
 void kcolo_flow_remove(struct kcolo_flow *flow);
+void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_flow_drain(struct kcolo_flow *flow);
 void kcolo_flow_tuple(const struct kcolo_flow *flow, struct kcolo_tuple *to);
 enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow);

@@ -47,20 +47,12 @@ static void note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	flow->out_ok = true;
 }
 
-/* Packets that leave together leave in P's order (R12), kcolo_flow_drain() sorts. */
 static void let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	struct kcolo_held *last;
-
 	note_out(flow, &held->seg, held->skb, held->l4, held->data,
 		 held->win);
 	kcolo_clock_leaves(flow, held);
-	last = list_empty(&flow->outbox) ? NULL :
-	       list_last_entry(&flow->outbox, struct kcolo_held, list);
-	if (last && (s32)(last->order - held->order) > 0)
-		flow->out_mixed = true;
-	list_move_tail(&held->list, &flow->outbox);
-	flow->out_n++;
+	kcolo_flow_let_out(flow, held);
 }
 
 /* Sorted by ack, so that those whose ack may leave are always in front. */
