@@ -7,6 +7,7 @@
  * it: the same two ends, and the same way through the bridge.
  */
 #include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/tcp.h>
 #include <net/netfilter/nf_conntrack.h>
@@ -106,18 +107,25 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 static bool through_vm_port(struct kcolo_pair *pair, struct sk_buff *skb,
 			    const struct sk_buff *like)
 {
+	const struct nf_bridge_info *notes = nf_bridge_info_get(like);
 	struct nf_bridge_info *info;
-	struct net_device *vm, *br;
+	struct net_device *vm;
 
 	vm = dev_get_by_index_rcu(pair->net, READ_ONCE(pair->vm.ifindex));
-	br = vm ? netdev_master_upper_dev_get_rcu(vm) : NULL;
-	info = br ? skb_ext_add(skb, SKB_EXT_BRIDGE_NF) : NULL;
-	if (!info)
+	/* Only br_netfilter makes the bridge look like the device. */
+	skb->dev = vm && notes ? netdev_master_upper_dev_get_rcu(vm) : vm;
+	if (!skb->dev)
 		return false;
-	*info = *nf_bridge_info_get(like);
-	info->physinif = vm->ifindex;
-	skb->dev = br;
+	if (notes) {
+		info = skb_ext_add(skb, SKB_EXT_BRIDGE_NF);
+		if (!info)
+			return false;
+		*info = *notes;
+		info->physinif = vm->ifindex;
+	}
+	skb->skb_iif = vm->ifindex;
 	skb->protocol = like->protocol;
+	__vlan_hwaccel_copy_tag(skb, like);
 	skb->pkt_type = like->pkt_type;
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	return true;
@@ -146,18 +154,19 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 		.tsval = flow->p_tsval,
 		.tsecr = note->tsecr,
 	};
+	u32 mac_len = like->data - skb_mac_header(like);
 	struct sk_buff *skb;
 
 	if (!note->ok || kcolo_observes(flow->pair) ||
 	    !kcolo_window_loosened(&flow->win, flow->ack_out))
 		return NULL;
-	skb = alloc_skb(LL_MAX_HEADER + KCOLO_ACK_ROOM, GFP_ATOMIC);
+	skb = alloc_skb(LL_MAX_HEADER + mac_len + KCOLO_ACK_ROOM, GFP_ATOMIC);
 	if (!skb)
 		return NULL;
 	skb_reserve(skb, LL_MAX_HEADER);
-	skb_put_data(skb, skb_mac_header(like), ETH_HLEN);
+	skb_put_data(skb, skb_mac_header(like), mac_len);
 	skb_reset_mac_header(skb);
-	__skb_pull(skb, ETH_HLEN);
+	__skb_pull(skb, mac_len);
 	skb_reset_network_header(skb);
 	skb_reset_mac_len(skb);
 	if (!through_vm_port(flow->pair, skb, like)) {

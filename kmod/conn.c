@@ -30,6 +30,7 @@
 #include <net/netfilter/nf_conntrack_zones.h>
 
 #include "conn.h"
+#include "zone.h"
 
 #define MARK		0xc4000000	/* ts.lag never looks like it */
 #define MARK_MASK	0xfc000000
@@ -208,43 +209,6 @@ void kcolo_conn_keep(const struct kcolo_conn *conn)
 }
 
 /**
- * kcolo_conn_find() - the conntrack of a segment
- * @pair: a secondary pair
- * @skb: segment
- * @v6: IPv6
- * @dir: result, direction of the segment
- *
- * A segment that conntrack calls invalid (a reset for an old segment, odd flags)
- * came without: it is looked up, W2 wants it translated.
- *
- * Return: the conntrack, to be put; NULL if there is none.
- */
-struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
-				bool v6, enum ip_conntrack_dir *dir)
-{
-	struct nf_conntrack_tuple_hash *h;
-	struct nf_conntrack_tuple tuple;
-	enum ip_conntrack_info ctinfo;
-	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
-
-	/* Another pair's guest may have sent it, in that pair's zone. */
-	if (ct && !nf_ct_is_template(ct) && nf_ct_zone(ct)->id == pair->zone) {
-		*dir = CTINFO2DIR(ctinfo);
-		nf_conntrack_get(&ct->ct_general);
-		return ct;
-	}
-	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb),
-			       v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, pair->net,
-			       &tuple))
-		return NULL;
-	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
-	if (!h)
-		return NULL;
-	*dir = NF_CT_DIRECTION(h);
-	return nf_ct_tuplehash_to_ctrack(h);
-}
-
-/**
  * kcolo_conn_wake() - what was dormant is in force from now on (F3)
  * @conn: the host has failed over
  */
@@ -282,12 +246,16 @@ struct nf_conn *kcolo_conn_make(struct kcolo_pair *pair,
 				const struct kcolo_tuple *t, bool from_vm)
 {
 	struct nf_conntrack_tuple orig, reply;
+	const struct kcolo_zone *zone;
 	struct nf_conn *ct;
 	int err;
 
+	zone = kcolo_zone_get(pair, false, t->vlan);
+	if (!zone)
+		return ERR_PTR(-ENOMEM);
 	fill_tuple(&orig, t);
 	nf_ct_invert_tuple(&reply, &orig);
-	ct = nf_conntrack_alloc(pair->net, nf_ct_zone(pair->tmpl), &orig,
+	ct = nf_conntrack_alloc(pair->net, nf_ct_zone(zone->tmpl), &orig,
 				&reply, GFP_KERNEL);
 	if (IS_ERR(ct))
 		return ct;
@@ -319,13 +287,47 @@ struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,
 			       enum ip_conntrack_dir *dir)
 {
+	const struct kcolo_zone *zone = kcolo_zone_find(pair, false, t->vlan);
 	struct nf_conntrack_tuple_hash *h;
 	struct nf_conntrack_tuple tuple;
 
+	if (!zone)
+		return NULL;
 	fill_tuple(&tuple, t);
-	h = nf_conntrack_find_get(pair->net, nf_ct_zone(pair->tmpl), &tuple);
+	h = nf_conntrack_find_get(pair->net, nf_ct_zone(zone->tmpl), &tuple);
 	if (!h)
 		return NULL;
 	*dir = NF_CT_DIRECTION(h);
 	return nf_ct_tuplehash_to_ctrack(h);
+}
+
+/**
+ * kcolo_conn_find() - the conntrack of a segment
+ * @pair: a secondary pair
+ * @skb: segment
+ * @t: its addresses and ports
+ * @dir: result, direction of the segment
+ *
+ * A segment that conntrack calls invalid (a reset for an old segment, odd flags)
+ * came without: it is looked up, W2 wants it translated.
+ *
+ * Return: the conntrack, to be put; NULL if there is none.
+ */
+struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
+				const struct kcolo_tuple *t,
+				enum ip_conntrack_dir *dir)
+{
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	struct kcolo_zone *zone;
+
+	if (!ct || nf_ct_is_template(ct))
+		return kcolo_conn_get(pair, t, dir);
+	zone = kcolo_zone_of(ct);
+	/* Another pair's guest may have sent it, in that pair's zone. */
+	if (!zone || zone->pair != pair)
+		return kcolo_conn_get(pair, t, dir);
+	*dir = CTINFO2DIR(ctinfo);
+	nf_conntrack_get(&ct->ct_general);
+	return ct;
 }

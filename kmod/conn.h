@@ -70,7 +70,8 @@ struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,
 			       enum ip_conntrack_dir *dir);
 struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
-				bool v6, enum ip_conntrack_dir *dir);
+				const struct kcolo_tuple *t,
+				enum ip_conntrack_dir *dir);
 
 #define KCOLO_KEEP_OPEN		(5U * 24 * 3600)	/* seconds, as conntrack's */
 #define KCOLO_KEEP_CLOSING	(3U * 3600)	/* more than keepalive's two hours */

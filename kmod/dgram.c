@@ -77,6 +77,7 @@ static void read_ports(const u8 *head, struct kcolo_tuple *tuple)
  * @tuple: its ports are filled in; of ICMP, sport is the identifier
  *
  * Checksums are not compared: they follow from what is, and may not be filled in.
+ * Fragments are compared as they are; their flow is their place in the datagram.
  * Return: enum kcolo_dgram_kind.
  */
 enum kcolo_dgram_kind kcolo_dgram_read(struct kcolo_dgram *dg,
@@ -84,6 +85,8 @@ enum kcolo_dgram_kind kcolo_dgram_read(struct kcolo_dgram *dg,
 {
 	u8 *head = dg->head;
 
+	if (tuple->frag)	/* who knows what this is a part of */
+		return KCOLO_DGRAM_COMPARED;
 	switch (tuple->proto) {
 	case PROTO_ICMP:
 		if (!tuple->v6)

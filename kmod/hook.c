@@ -5,14 +5,16 @@
  *	prio	hook	role, port		does
  *	-401	PRE	both			a zone of its own per pair (S3)
  *	-399	PRE	primary, vm		no longer, for conntrack
- *	-300	BR_PRE	primary, peer		drops what the IP hooks don't see (S1)
- *	1	BR_PRE	both			notes what they should see and don't
+ *	-300	BR_PRE	primary, peer		drops what is not IP (S1)
+ *	1	BR_PRE	both			notes what the IP hooks should see and don't
  *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-199	PRE	secondary		gives new connections an extension
  *	MAX	PRE	primary, vm		holds the guest's packets
  *	MAX	PRE	secondary		gate during a checkpoint (C6)
  *	301	POST	primary, vm		notes the client's ACK (R15)
  *	301	POST	secondary		translates and tags
+ *	MAX	BR_PRE	all			all of that, for what is in VLAN tags
+ *	MAX - 1	BR_POST	all			and does not reach the IP hooks
  *
  * The hooks exist only in namespaces with a pair. The port of a bridged packet is
  * in its bridge information; state->in and skb->dev are the bridge.
@@ -29,8 +31,9 @@
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_zones.h>
 
-#include "kcolo.h"
 #include "trace.h"
+#include "vlan.h"
+#include "zone.h"
 
 struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
 {
@@ -70,7 +73,7 @@ struct kcolo_port *kcolo_port_find(struct kcolo_net *kn, int ifindex)
 /**
  * kcolo_pkt_parse_skb() - parse the headers of a packet, pulling what is needed
  * @pkt: result
- * @skb: skb->data is the IP header; may be reallocated
+ * @skb: of a bridge, skb->data is the IP header; may be reallocated
  * @v6: IPv6
  *
  * Return: enum kcolo_pkt_verdict, never KCOLO_PKT_MORE.
@@ -79,10 +82,12 @@ enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
 					   struct sk_buff *skb, bool v6)
 {
 	enum kcolo_pkt_verdict verdict;
+	u32 vlan = kcolo_vlan(skb);
 
 	for (;;) {
 		verdict = kcolo_pkt_parse(pkt, skb->data, skb_headlen(skb),
 					  skb->len, v6);
+		pkt->tuple.vlan = vlan;
 		if (verdict != KCOLO_PKT_MORE)
 			return verdict;
 		if (!pskb_may_pull(skb, pkt->need))
@@ -115,14 +120,6 @@ static struct kcolo_pair *pair_below(int ifindex,
 	return port && port->is_vm ? port->pair : NULL;
 }
 
-static struct kcolo_port *port_out(const struct sk_buff *skb,
-				   const struct nf_hook_state *state)
-{
-	int ifindex = nf_bridge_get_physoutif(skb);
-
-	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
-}
-
 /*
  * After a failover the clients' frames come through any port of the guest's new
  * bridge. What belongs to a connection of the pair is in the pair's zone; all
@@ -136,7 +133,9 @@ static bool on_bridge_of(const struct kcolo_pair *pair,
 
 	dev = dev_get_by_index_rcu(state->net, READ_ONCE(pair->vm.ifindex));
 	bridge = dev ? netdev_master_upper_dev_get_rcu(dev) : NULL;
-	return bridge == state->in;
+	/* To the bridge's own hooks a port is the device. */
+	return bridge == state->in ||
+	       bridge == netdev_master_upper_dev_get_rcu(state->in);
 }
 
 static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
@@ -144,6 +143,7 @@ static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 {
 	struct nf_conntrack_tuple_hash *h;
 	struct nf_conntrack_tuple tuple;
+	struct kcolo_zone *zone;
 	struct kcolo_pair *pair;
 
 	if (!nf_ct_get_tuplepr(skb, skb_network_offset(skb), state->pf,
@@ -153,8 +153,10 @@ static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 		if (kcolo_state(pair) != KCOLO_STATE_FAILOVER ||
 		    !on_bridge_of(pair, state))
 			continue;
-		h = nf_conntrack_find_get(state->net, nf_ct_zone(pair->tmpl),
-					  &tuple);
+		zone = kcolo_zone_find(pair, false, kcolo_vlan(skb));
+		h = zone ? nf_conntrack_find_get(state->net,
+						 nf_ct_zone(zone->tmpl),
+						 &tuple) : NULL;
 		if (!h)
 			continue;
 		nf_ct_put(nf_ct_tuplehash_to_ctrack(h));
@@ -175,14 +177,19 @@ static bool no_fragment(const struct sk_buff *skb, bool v6)
 	       next == IPPROTO_ICMPV6;
 }
 
-/* Fragments of two guests with equal addresses are not put together (S3). */
-static void zone_for_fragments(const struct kcolo_pair *pair,
-			       struct sk_buff *skb, bool v6)
+static unsigned int enter(struct kcolo_pair *pair, struct sk_buff *skb, bool vm)
 {
-	if (no_fragment(skb, v6) || skb_nfct(skb))
-		return;
-	nf_conntrack_get(&pair->vm_tmpl->ct_general);
-	nf_ct_set(skb, pair->vm_tmpl, IP_CT_NEW);
+	if (skb_nfct(skb))
+		return NF_ACCEPT;
+	return kcolo_zone_enter(pair, skb, vm, kcolo_vlan(skb)) ? NF_ACCEPT :
+								  NF_DROP;
+}
+
+/* Fragments of two guests with equal addresses are not put together (S3). */
+static unsigned int zone_for_fragments(struct kcolo_pair *pair,
+				       struct sk_buff *skb, bool v6)
+{
+	return no_fragment(skb, v6) ? NF_ACCEPT : enter(pair, skb, true);
 }
 
 static unsigned int pre_zone(void *priv, struct sk_buff *skb,
@@ -198,34 +205,30 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm) {
 		old = pair_below(port->ifindex, state) ?
 		      pair_by_conntrack(skb, state) : NULL;
-		if (!old) {
-			zone_for_fragments(pair, skb, state->pf == NFPROTO_IPV6);
-			return NF_ACCEPT;
-		}
+		if (!old)
+			return zone_for_fragments(pair, skb,
+						  state->pf == NFPROTO_IPV6);
 		pair = old;
 	} else if (atomic_read(&kcolo_net(state->net)->failed_over) &&
 		   nf_bridge_info_get(skb) &&
 		   (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER)) {
 		pair = pair_by_conntrack(skb, state);
 	}
-	if (!pair || skb_nfct(skb))
-		return NF_ACCEPT;
-	nf_conntrack_get(&pair->tmpl->ct_general);
-	nf_ct_set(skb, pair->tmpl, IP_CT_NEW);
-	return NF_ACCEPT;
+	return pair ? enter(pair, skb, false) : NF_ACCEPT;
 }
 
 /* To conntrack the primary's guest is in the same zone as its clients. */
 static unsigned int pre_unzone(void *priv, struct sk_buff *skb,
 			       const struct nf_hook_state *state)
 {
-	struct kcolo_port *port;
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	struct kcolo_zone *zone;
 
-	if (likely(!skb_nfct(skb)))
+	if (likely(!ct))
 		return NF_ACCEPT;
-	port = port_in(skb, state);
-	if (port && port->is_vm && port->pair->role == KCOLO_ROLE_PRIMARY &&
-	    skb_nfct(skb) == &port->pair->vm_tmpl->ct_general)
+	zone = kcolo_zone_of(ct);
+	if (zone && zone->vm)
 		nf_reset_ct(skb);
 	return NF_ACCEPT;
 }
@@ -253,13 +256,10 @@ static unsigned int pre_track(void *priv, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
-static unsigned int pre_hold(void *priv, struct sk_buff *skb,
-			     const struct nf_hook_state *state)
+/* The last step of a packet that comes in through a port. */
+static unsigned int hold(struct kcolo_port *port, struct sk_buff *skb,
+			 const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(skb, state);
-
-	if (!port)
-		return NF_ACCEPT;
 	if (port->pair->role == KCOLO_ROLE_SECONDARY)
 		return kcolo_secondary_gate(port->pair, skb, state,
 					    port->is_vm);
@@ -268,26 +268,32 @@ static unsigned int pre_hold(void *priv, struct sk_buff *skb,
 	return kcolo_primary_vm(port->pair, skb, state);
 }
 
-static unsigned int post(void *priv, struct sk_buff *skb,
-			 const struct nf_hook_state *state)
+static unsigned int pre_hold(void *priv, struct sk_buff *skb,
+			     const struct nf_hook_state *state)
 {
-	bool v6 = state->pf == NFPROTO_IPV6;
+	struct kcolo_port *port = port_in(skb, state);
+
+	return port ? hold(port, skb, state) : NF_ACCEPT;
+}
+
+/* A packet that came in through one port leaves through another one. */
+static unsigned int leave(struct sk_buff *skb, const struct nf_hook_state *state,
+			  bool v6, int in_index, int out_index)
+{
+	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_port *in = kcolo_port_find(kn, in_index);
+	struct kcolo_port *out = kcolo_port_find(kn, out_index);
 	unsigned int verdict = NF_ACCEPT;
-	struct kcolo_port *in, *out;
 	struct kcolo_pair *from, *to;
 
-	if (!nf_bridge_info_get(skb))
-		return NF_ACCEPT;
-	in = port_in(skb, state);
-	out = port_out(skb, state);
-	from = pair_below(nf_bridge_get_physinif(skb), state);
+	from = pair_below(in_index, state);
 	if (!from && in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
 		from = in->pair;
 	/* Two guests that have both failed over may talk to each other. */
 	if (from)
 		verdict = kcolo_secondary_post(from, skb, v6, true,
 					       out && out->pair == from);
-	to = pair_below(nf_bridge_get_physoutif(skb), state);
+	to = pair_below(out_index, state);
 	if (!to && out && out->is_vm && out->pair->role == KCOLO_ROLE_SECONDARY)
 		to = out->pair;
 	if (to && verdict == NF_ACCEPT)
@@ -298,6 +304,15 @@ static unsigned int post(void *priv, struct sk_buff *skb,
 	return verdict;
 }
 
+static unsigned int post(void *priv, struct sk_buff *skb,
+			 const struct nf_hook_state *state)
+{
+	if (!nf_bridge_info_get(skb))
+		return NF_ACCEPT;
+	return leave(skb, state, state->pf == NFPROTO_IPV6,
+		     nf_bridge_get_physinif(skb), nf_bridge_get_physoutif(skb));
+}
+
 static bool is_plain_ip(const struct sk_buff *skb)
 {
 	return !skb_vlan_tag_present(skb) &&
@@ -306,18 +321,19 @@ static bool is_plain_ip(const struct sk_buff *skb)
 }
 
 /*
- * S1: what the IP hooks do not see ends here. C6: neither does it cross a
+ * S1: what is not IP, in tags or not, ends here. C6: neither does it cross a
  * secondary host during a checkpoint.
  */
 static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
 			       const struct nf_hook_state *state)
 {
 	struct kcolo_port *port;
+	bool v6;
 
 	if (is_plain_ip(skb))
 		return NF_ACCEPT;
 	port = kcolo_port_find(kcolo_net(state->net), state->in->ifindex);
-	if (!port)
+	if (!port || kcolo_vlan_depth(skb, &v6) >= 0)
 		return NF_ACCEPT;
 	if (port->pair->role == KCOLO_ROLE_PRIMARY) {
 		if (port->is_vm)
@@ -354,6 +370,112 @@ static unsigned int bridge_unseen(void *priv, struct sk_buff *skb,
 		WRITE_ONCE(port->pair->unseen, true);
 	return port->pair->role == KCOLO_ROLE_PRIMARY && !port->is_vm ?
 	       NF_DROP : NF_ACCEPT;
+}
+
+/* What the IP hooks do with a packet of a secondary, or of its clients (F1). */
+static unsigned int track_tagged(struct kcolo_pair *pair, struct sk_buff *skb,
+				 const struct nf_hook_state *state)
+{
+	unsigned int verdict = enter(pair, skb, false);
+
+	return verdict == NF_ACCEPT ? nf_conntrack_in(skb, state) : verdict;
+}
+
+static unsigned int take_tagged(struct kcolo_port *port, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	struct kcolo_pair *pair = port ? port->pair : NULL, *old = NULL;
+	unsigned int verdict = NF_ACCEPT;
+	bool failed_over = pair && kcolo_state(pair) == KCOLO_STATE_FAILOVER;
+
+	if (pair && pair->role == KCOLO_ROLE_PRIMARY && !port->is_vm)
+		return kcolo_primary_peer(pair, skb, state);
+	if (atomic_read(&kcolo_net(state->net)->failed_over) &&
+	    (!pair || failed_over || pair->role == KCOLO_ROLE_PRIMARY))
+		old = pair_by_conntrack(skb, state);
+	if (old)
+		verdict = track_tagged(old, skb, state);
+	else if (pair && pair->role == KCOLO_ROLE_SECONDARY && !failed_over)
+		verdict = track_tagged(pair, skb, state);
+	if (verdict == NF_ACCEPT && pair &&
+	    pair->role == KCOLO_ROLE_SECONDARY && !failed_over)
+		verdict = kcolo_secondary_track(pair, skb, state, port->is_vm);
+	return verdict == NF_ACCEPT && pair ? hold(port, skb, state) : verdict;
+}
+
+/* IP packets in tags that br_netfilter has left over. */
+static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
+			       const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = kcolo_net(state->net);
+	struct nf_hook_state ip;
+	struct kcolo_port *port;
+	unsigned int verdict;
+	int depth;
+	bool v6;
+
+	if (is_plain_ip(skb) || nf_bridge_info_get(skb))
+		return NF_ACCEPT;
+	port = kcolo_port_find(kn, state->in->ifindex);
+	if (!port && !atomic_read(&kn->failed_over))
+		return NF_ACCEPT;
+	depth = kcolo_vlan_depth(skb, &v6);
+	if (depth < 0)
+		return NF_ACCEPT;
+	kcolo_vlan_state(&ip, state, v6);
+	kcolo_vlan_open(skb, depth);
+	verdict = take_tagged(port, skb, &ip);
+	if (verdict == NF_ACCEPT)
+		kcolo_vlan_close(skb);
+	return verdict;
+}
+
+/* A conntrack of ours that no IP hook will confirm. */
+static unsigned int confirm(struct sk_buff *skb)
+{
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	return ct && !nf_ct_is_template(ct) && kcolo_zone_of(ct) ?
+	       nf_conntrack_confirm(skb) : NF_ACCEPT;
+}
+
+/*
+ * A packet without a tag that no IP hook has seen had one where it came in, and the
+ * bridge has taken it off: a client's, that comes to a guest. On a secondary all are
+ * for the guest as they came; there it is the bridge that does not show its packets.
+ */
+static bool from_vlan(const struct kcolo_port *out)
+{
+	return out && (out->pair->role == KCOLO_ROLE_PRIMARY ||
+		       kcolo_state(out->pair) == KCOLO_STATE_FAILOVER);
+}
+
+static unsigned int tagged_post(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_port *in, *out;
+	unsigned int verdict;
+	int depth;
+	bool v6;
+
+	if (nf_bridge_get_physoutif(skb))	/* the IP hooks will see it */
+		return NF_ACCEPT;
+	in = kcolo_port_find(kn, skb->skb_iif);
+	out = kcolo_port_find(kn, state->out->ifindex);
+	if (is_plain_ip(skb) ? !from_vlan(out) : !in && !out)
+		return NF_ACCEPT;
+	depth = kcolo_vlan_depth(skb, &v6);
+	if (depth < 0)
+		return NF_ACCEPT;
+	kcolo_vlan_open(skb, depth);
+	verdict = leave(skb, state, v6, skb->skb_iif, state->out->ifindex);
+	if (verdict == NF_ACCEPT)
+		verdict = confirm(skb);
+	if (verdict == NF_ACCEPT)
+		kcolo_vlan_close(skb);
+	return verdict;
 }
 
 static const struct nf_hook_ops hook_ops[] = {
@@ -404,6 +526,18 @@ static const struct nf_hook_ops hook_ops[] = {
 		.pf = NFPROTO_BRIDGE,
 		.hooknum = NF_BR_PRE_ROUTING,
 		.priority = NF_BR_PRI_BRNF + 1,
+	},
+	{
+		.hook = tagged_pre,
+		.pf = NFPROTO_BRIDGE,
+		.hooknum = NF_BR_PRE_ROUTING,
+		.priority = INT_MAX,
+	},
+	{
+		.hook = tagged_post,
+		.pf = NFPROTO_BRIDGE,
+		.hooknum = NF_BR_POST_ROUTING,
+		.priority = NF_BR_PRI_LAST - 1,
 	},
 };
 

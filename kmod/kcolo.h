@@ -30,9 +30,11 @@
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_bridge.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 #include <uapi/linux/kcolo.h>
@@ -44,6 +46,7 @@
 #include "window.h"
 
 struct kcolo_pair;
+struct kcolo_zone;
 
 /* Where a packet goes on after the hooks. */
 typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
@@ -239,10 +242,10 @@ struct kcolo_rule {
  * @net: network namespace, no reference: the pair dies with it
  * @name: unique in @net
  * @role: enum kcolo_role
- * @zone: conntrack zone of its own (S3)
- * @tmpl: template conntrack that puts packets into @zone
- * @vm_zone: zone in which fragments of the primary's guest are put together (S3)
- * @vm_tmpl: template conntrack that puts them into @vm_zone, NULL on a secondary
+ * @zone: conntrack zones of its own (S3): of the secondary's packets; of the primary's
+ *	guest, NULL on a secondary
+ * @vlans: the same for each VLAN that was seen, by &struct kcolo_tuple.vlan
+ * @vlan_n: their number
  * @vm: the guest's port
  * @peer: the port towards the other host
  * @cfg: settings
@@ -296,10 +299,9 @@ struct kcolo_pair {
 	struct net *net;
 	char name[KCOLO_NAME_MAX + 1];
 	u8 role;
-	u16 zone;
-	struct nf_conn *tmpl;
-	u16 vm_zone;
-	struct nf_conn *vm_tmpl;
+	struct kcolo_zone *zone[2];
+	struct xarray vlans[2];
+	atomic_t vlan_n;
 	struct kcolo_port vm;
 	struct kcolo_port peer;
 	struct kcolo_config cfg;
@@ -645,7 +647,14 @@ static inline bool kcolo_observes(const struct kcolo_pair *pair)
 
 static inline bool kcolo_flow_is_tcp(const struct kcolo_flow *flow)
 {
-	return flow->tuple.proto == IPPROTO_TCP;
+	return flow->tuple.proto == IPPROTO_TCP && !flow->tuple.frag;
+}
+
+/* What is made of a packet shares the bridge's notes with it; each needs its own. */
+static inline bool kcolo_own_notes(struct sk_buff *skb)
+{
+	return !nf_bridge_info_exists(skb) ||
+	       skb_ext_add(skb, SKB_EXT_BRIDGE_NF);
 }
 
 /* hook.c */

@@ -193,8 +193,7 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 			      GFP_ATOMIC);
 	if (!skb)
 		return NULL;
-	/* The copy shares the bridge's notes with the model; each needs its own. */
-	if (!skb_ext_add(skb, SKB_EXT_BRIDGE_NF)) {
+	if (!kcolo_own_notes(skb)) {
 		kfree_skb(skb);
 		return NULL;
 	}
@@ -264,8 +263,9 @@ static struct sk_buff *copy_headers(struct sk_buff *from)
 	      __pskb_copy(from, skb_headroom(from), GFP_ATOMIC);
 	if (!skb)
 		return NULL;
-	memcpy(skb_mac_header(skb), skb_mac_header(from), ETH_HLEN);
-	if (skb_ext_add(skb, SKB_EXT_BRIDGE_NF))
+	memcpy(skb_mac_header(skb), skb_mac_header(from),
+	       from->data - skb_mac_header(from));
+	if (kcolo_own_notes(skb))
 		return skb;
 	kfree_skb(skb);
 	return NULL;

@@ -130,18 +130,31 @@ static int put_addr(struct sk_buff *msg, int attr, const struct kcolo_addr *a,
 	return nla_put(msg, attr, v6 ? 16 : 4, a);
 }
 
+static int put_tag(struct sk_buff *msg, int attr, int proto_attr, u32 tag)
+{
+	u16 proto = tag & KCOLO_VLAN_AD ? ETH_P_8021AD : ETH_P_8021Q;
+
+	if (tag && (nla_put_u16(msg, attr, tag & KCOLO_VLAN_VID) ||
+		    nla_put_u16(msg, proto_attr, proto)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int put_tuple(struct sk_buff *msg, const struct kcolo_tuple *t)
 {
 	if (nla_put_u8(msg, KCOLO_A_PROTO, t->proto) ||
 	    put_addr(msg, KCOLO_A_SRC, &t->src, t->v6) ||
 	    put_addr(msg, KCOLO_A_DST, &t->dst, t->v6))
 		return -EMSGSIZE;
-	if (!t->sport && !t->dport)	/* a protocol without */
-		return 0;
-	if (nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
-	    nla_put_u16(msg, KCOLO_A_DPORT, ntohs(t->dport)))
+	/* A protocol without has none. */
+	if ((t->sport || t->dport) &&
+	    (nla_put_u16(msg, KCOLO_A_SPORT, ntohs(t->sport)) ||
+	     nla_put_u16(msg, KCOLO_A_DPORT, ntohs(t->dport))))
 		return -EMSGSIZE;
-	return 0;
+	return put_tag(msg, KCOLO_A_VLAN, KCOLO_A_VLAN_PROTO,
+		       kcolo_vlan_outer(t->vlan)) ?:
+	       put_tag(msg, KCOLO_A_CVLAN, KCOLO_A_CVLAN_PROTO,
+		       kcolo_vlan_inner(t->vlan));
 }
 
 static int put_miscompare(struct sk_buff *msg,
@@ -386,6 +399,11 @@ static bool addr_matches(struct nlattr *want, const struct kcolo_addr *a, bool v
 			 !memcmp(nla_data(want), a, nla_len(want)));
 }
 
+static bool tag_matches(struct nlattr *want, u32 tag)
+{
+	return !want || nla_get_u16(want) == (tag & KCOLO_VLAN_VID);
+}
+
 static bool flow_wanted(struct netlink_callback *cb,
 			const struct kcolo_tuple *t)
 {
@@ -398,7 +416,9 @@ static bool flow_wanted(struct netlink_callback *cb,
 	       (!attrs[KCOLO_A_SPORT] ||
 		nla_get_u16(attrs[KCOLO_A_SPORT]) == ntohs(t->sport)) &&
 	       (!attrs[KCOLO_A_DPORT] ||
-		nla_get_u16(attrs[KCOLO_A_DPORT]) == ntohs(t->dport));
+		nla_get_u16(attrs[KCOLO_A_DPORT]) == ntohs(t->dport)) &&
+	       tag_matches(attrs[KCOLO_A_VLAN], kcolo_vlan_outer(t->vlan)) &&
+	       tag_matches(attrs[KCOLO_A_CVLAN], kcolo_vlan_inner(t->vlan));
 }
 
 static void *flow_hdr(struct flow_dump *d, const struct kcolo_tuple *t, u8 state)
@@ -562,6 +582,22 @@ static int read_port(struct genl_info *info, int attr, __be16 *to)
 	return 0;
 }
 
+/* Adds a tag to those that are outside of it. */
+static int read_tag(struct genl_info *info, int attr, int proto_attr, u32 *vlan)
+{
+	struct nlattr *proto = info->attrs[proto_attr];
+	u16 type = proto ? nla_get_u16(proto) : ETH_P_8021Q;
+
+	if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+		return refuse(info, proto_attr, -EINVAL,
+			      "the Ethernet type of a VLAN tag is 0x8100 or 0x88a8");
+	if (info->attrs[attr])
+		*vlan = *vlan << KCOLO_VLAN_BITS |
+			(type == ETH_P_8021AD ? KCOLO_VLAN_AD : 0) |
+			nla_get_u16(info->attrs[attr]);
+	return 0;
+}
+
 /* What a request to restore says; nothing of it is carried out yet. */
 static int read_restore(struct genl_info *info,
 			struct kcolo_secondary_flow *flow)
@@ -582,7 +618,9 @@ static int read_restore(struct genl_info *info,
 	err = read_addr(info, KCOLO_A_SRC, &t->src, t->v6) ?:
 	      read_addr(info, KCOLO_A_DST, &t->dst, t->v6) ?:
 	      read_port(info, KCOLO_A_SPORT, &t->sport) ?:
-	      read_port(info, KCOLO_A_DPORT, &t->dport);
+	      read_port(info, KCOLO_A_DPORT, &t->dport) ?:
+	      read_tag(info, KCOLO_A_VLAN, KCOLO_A_VLAN_PROTO, &t->vlan) ?:
+	      read_tag(info, KCOLO_A_CVLAN, KCOLO_A_CVLAN_PROTO, &t->vlan);
 	flow->from_vm = attrs[KCOLO_A_ACTIVE_OPEN];
 	flow->offset = nla_get_u32(attrs[KCOLO_A_OFFSET]);
 	if (attrs[KCOLO_A_TSOFFSET])

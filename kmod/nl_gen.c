@@ -41,7 +41,7 @@ static struct netlink_range_validation kcolo_a_min_interval_range = {
 };
 
 /* Global operation policy for kcolo */
-const struct nla_policy kcolo_nl_policy[KCOLO_A_ACTIVE_OPEN + 1] = {
+const struct nla_policy kcolo_nl_policy[KCOLO_A_CVLAN_PROTO + 1] = {
 	[KCOLO_A_PAIR] = { .type = NLA_NUL_STRING, .len = KCOLO_NAME_MAX, },
 	[KCOLO_A_ROLE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[KCOLO_A_VM] = { .type = NLA_NUL_STRING, .len = 15, },
@@ -68,6 +68,10 @@ const struct nla_policy kcolo_nl_policy[KCOLO_A_ACTIVE_OPEN + 1] = {
 	[KCOLO_A_SRC_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 	[KCOLO_A_DST_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 	[KCOLO_A_ACTIVE_OPEN] = { .type = NLA_FLAG, },
+	[KCOLO_A_VLAN] = NLA_POLICY_RANGE(NLA_U16, 1, 4094),
+	[KCOLO_A_VLAN_PROTO] = { .type = NLA_U16, },
+	[KCOLO_A_CVLAN] = NLA_POLICY_RANGE(NLA_U16, 1, 4094),
+	[KCOLO_A_CVLAN_PROTO] = { .type = NLA_U16, },
 };
 
 /* Ops table for kcolo */

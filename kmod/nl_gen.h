@@ -12,7 +12,7 @@
 #include <uapi/linux/kcolo.h>
 
 /* Global operation policy for kcolo */
-extern const struct nla_policy kcolo_nl_policy[KCOLO_A_ACTIVE_OPEN + 1];
+extern const struct nla_policy kcolo_nl_policy[KCOLO_A_CVLAN_PROTO + 1];
 
 /* Ops table for kcolo */
 extern const struct genl_small_ops kcolo_nl_ops[12];

@@ -5,19 +5,15 @@
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
-#include <net/netfilter/nf_conntrack_core.h>
-#include <net/netfilter/nf_conntrack_zones.h>
 #include <net/netlink.h>
 
 #include "known.h"
+#include "zone.h"
 
-#define ZONE_FIRST	0x8000	/* away from the small numbers that people use */
-#define ZONE_LAST	0xfffe
 #define FOREIGN_MANY	64	/* packets of a foreign epoch in a row */
 #define UNSEEN_AGAIN	(60 * HZ)	/* between two warnings */
 
 unsigned int kcolo_net_id __read_mostly;
-static DEFINE_IDA(zones);
 
 static const struct kcolo_config defaults = {
 	.timeout = 3000,
@@ -263,65 +259,6 @@ static void scan(struct work_struct *work)
 				   msecs_to_jiffies(READ_ONCE(pair->cfg.scan)));
 }
 
-static struct nf_conn *make_zone(struct net *net, u16 *number)
-{
-	struct nf_conntrack_zone zone;
-	struct nf_conn *tmpl;
-	int id;
-
-	id = ida_alloc_range(&zones, ZONE_FIRST, ZONE_LAST, GFP_KERNEL);
-	if (id < 0)
-		return NULL;
-	nf_ct_zone_init(&zone, id, NF_CT_DEFAULT_ZONE_DIR, 0);
-	tmpl = nf_ct_tmpl_alloc(net, &zone, GFP_KERNEL);
-	if (!tmpl) {
-		ida_free(&zones, id);
-		return NULL;
-	}
-	__set_bit(IPS_CONFIRMED_BIT, &tmpl->status);
-	*number = id;
-	return tmpl;
-}
-
-static void free_vm_zone(struct kcolo_pair *pair)
-{
-	if (!pair->vm_tmpl)
-		return;
-	nf_ct_put(pair->vm_tmpl);
-	ida_free(&zones, pair->vm_zone);
-}
-
-/* S3: neither the two sides nor two pairs share a queue of fragments. */
-static int make_zones(struct kcolo_pair *pair)
-{
-	if (pair->role == KCOLO_ROLE_PRIMARY) {
-		pair->vm_tmpl = make_zone(pair->net, &pair->vm_zone);
-		if (!pair->vm_tmpl)
-			return -ENOMEM;
-	}
-	pair->tmpl = make_zone(pair->net, &pair->zone);
-	if (pair->tmpl)
-		return 0;
-	free_vm_zone(pair);
-	return -ENOMEM;
-}
-
-static int in_zone(struct nf_conn *ct, void *pair)
-{
-	return nf_ct_zone(ct)->id == ((struct kcolo_pair *)pair)->zone;
-}
-
-/* The next pair that gets this zone must not find old offsets in it. */
-static void free_zone(struct kcolo_pair *pair)
-{
-	struct nf_ct_iter_data iter = { .net = pair->net, .data = pair };
-
-	nf_ct_iterate_cleanup_net(in_zone, &iter);
-	nf_ct_put(pair->tmpl);
-	ida_free(&zones, pair->zone);
-	free_vm_zone(pair);
-}
-
 static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 {
 	struct kcolo_pair *pair = kzalloc(sizeof(*pair), GFP_KERNEL_ACCOUNT);
@@ -355,7 +292,7 @@ static struct kcolo_pair *alloc_pair(struct net *net, struct nlattr **attrs)
 		err = kcolo_known_setup(pair);
 	if (err)
 		goto err_stats;
-	err = make_zones(pair);
+	err = kcolo_zone_setup(pair);
 	if (err)
 		goto err_table;
 	return pair;
@@ -373,7 +310,7 @@ err_free:
 /* Nobody finds the pair any more and a grace period has passed. */
 static void free_pair(struct kcolo_pair *pair)
 {
-	free_zone(pair);
+	kcolo_zone_end(pair);
 	kcolo_rule_purge(pair);
 	kvfree(pair->flows);
 	kvfree(pair->known);

@@ -4,6 +4,7 @@
 
 #define IP4_MIN		20
 #define IP6_MIN		40
+#define IP6_FRAGMENT	8	/* its header */
 #define TCP_MIN		20
 #define TCP_SEQ		4	/* offsets in its header */
 #define TCP_ACK		8
@@ -78,7 +79,7 @@ static enum kcolo_pkt_verdict parse_tcp(struct kcolo_pkt *pkt, const u8 *ip,
 static enum kcolo_pkt_verdict parse_ip4(struct kcolo_pkt *pkt, const u8 *ip,
 					u32 avail, u32 len)
 {
-	u32 total;
+	u32 total, frag;
 
 	if (!readable(pkt, avail, IP4_MIN))
 		return more_or_bad(pkt, len);
@@ -95,11 +96,28 @@ static enum kcolo_pkt_verdict parse_ip4(struct kcolo_pkt *pkt, const u8 *ip,
 	memcpy(&pkt->tuple.src.w[0], ip + 12, 4);
 	memcpy(&pkt->tuple.dst.w[0], ip + 16, 4);
 	pkt->tuple.proto = ip[9];
-	if (get16(ip + 6) & 0x3fff)	/* more fragments, or not the first */
+	frag = get16(ip + 6) & KCOLO_FRAG_MASK;
+	if (frag) {	/* more fragments, or not the first */
+		pkt->tuple.frag = KCOLO_FRAGMENT | frag;
 		return KCOLO_PKT_OTHER;
+	}
 	if (ip[9] != PROTO_TCP)
 		return KCOLO_PKT_DGRAM;
 	return parse_tcp(pkt, ip, avail);
+}
+
+/* Even a whole packet in one fragment (RFC 6946) is one. */
+static enum kcolo_pkt_verdict parse_fragment6(struct kcolo_pkt *pkt,
+					      const u8 *ip, u32 avail)
+{
+	const u8 *fh = ip + pkt->l4;
+
+	if (!readable(pkt, avail, pkt->l4 + IP6_FRAGMENT))
+		return more_or_bad(pkt, pkt->end);
+	pkt->tuple.proto = fh[0];
+	pkt->tuple.frag = KCOLO_FRAGMENT | get16(fh + 2) >> 3 | (fh[3] & 1) << 13;
+	pkt->l4 += IP6_FRAGMENT;
+	return KCOLO_PKT_OTHER;
 }
 
 static enum kcolo_pkt_verdict parse_ip6(struct kcolo_pkt *pkt, const u8 *ip,
@@ -125,7 +143,7 @@ static enum kcolo_pkt_verdict parse_ip6(struct kcolo_pkt *pkt, const u8 *ip,
 		pkt->tuple.proto = next;
 		pkt->l4 = off;
 		if (next == EXT_FRAGMENT)
-			return KCOLO_PKT_OTHER;
+			return parse_fragment6(pkt, ip, avail);
 		if (next != EXT_HOPOPTS && next != EXT_ROUTING &&
 		    next != EXT_AUTH && next != EXT_DSTOPTS)
 			return KCOLO_PKT_DGRAM;

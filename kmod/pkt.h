@@ -15,7 +15,7 @@
  * @KCOLO_PKT_TCP: a whole TCP segment; all of struct kcolo_pkt is valid
  * @KCOLO_PKT_DGRAM: a whole packet of another protocol; addresses, protocol, @l4
  *	and @end are valid
- * @KCOLO_PKT_OTHER: a fragment; only addresses are valid
+ * @KCOLO_PKT_OTHER: a fragment; addresses, protocol, @l4 and @end are valid
  * @KCOLO_PKT_MORE: @need bytes of header must be readable, ask again
  * @KCOLO_PKT_BAD: lengths contradict each other or the packet's end
  */
@@ -35,25 +35,51 @@ struct kcolo_addr {
 	__be32 w[4];
 };
 
+#define KCOLO_FRAGMENT	0x8000
+#define KCOLO_FRAG_MASK	0x3fff	/* as in IPv4's header */
+
+#define KCOLO_VLAN_VID	0x0fff
+#define KCOLO_VLAN_AD	0x1000	/* tag of 802.1ad, else of 802.1Q */
+#define KCOLO_VLAN_BITS	16	/* of a tag */
+
 /**
  * struct kcolo_tuple - a connection as seen in packets of the guest
  * @src: the guest's address
  * @dst: the client's address
  * @sport: the guest's port, network order
  * @dport: the client's port, network order
+ * @vlan: the innermost tag in the low bits, above it the outer one, 0 where there
+ *	is none; as in packets of the guest
  * @v6: IPv6
  * @proto: transport protocol
- * @pad: zero, the tuple is hashed and compared as memory
+ * @frag: of a fragment KCOLO_FRAGMENT, its place and whether more follow, else 0: equal
+ *	bytes at two places are not one another's
+ *
+ * It is hashed and compared as memory.
  */
 struct kcolo_tuple {
 	struct kcolo_addr src;
 	struct kcolo_addr dst;
 	__be16 sport;
 	__be16 dport;
+	u32 vlan;
 	u8 v6;
 	u8 proto;
-	u16 pad;
+	u16 frag;
 };
+
+/* The outer one of two tags, or the only one. */
+static inline u32 kcolo_vlan_outer(u32 vlan)
+{
+	return vlan >> KCOLO_VLAN_BITS ?: vlan;
+}
+
+/* The inner one, 0 if there are not two. */
+static inline u32 kcolo_vlan_inner(u32 vlan)
+{
+	return vlan >> KCOLO_VLAN_BITS ?
+	       vlan & ((1U << KCOLO_VLAN_BITS) - 1) : 0;
+}
 
 /**
  * struct kcolo_pkt - a parsed packet

@@ -716,6 +716,9 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	case KCOLO_PKT_DGRAM:
 		return kcolo_dflow_vm(pair, &pkt, skb, state);
 	case KCOLO_PKT_OTHER:
+		/* br_netfilter's are put together, those in tags are not. */
+		if (!nf_bridge_info_exists(skb))
+			return kcolo_dflow_vm(pair, &pkt, skb, state);
 		kcolo_count(pair, UNCOMPARED_PROTO);
 		return kcolo_hold_behind(pair, skb, state);
 	default:
@@ -1038,6 +1041,8 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 	case KCOLO_PKT_DGRAM:
 		break;
 	case KCOLO_PKT_OTHER:
+		if (!nf_bridge_info_exists(skb))
+			break;
 		kcolo_count(pair, SECONDARY_IGNORED);
 		return NF_DROP;
 	default:
@@ -1045,7 +1050,7 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 		trace_proxy_main(pair, "malformed packet of the secondary");
 		return NF_DROP;
 	}
-	if (verdict == KCOLO_PKT_DGRAM)
+	if (verdict != KCOLO_PKT_TCP)
 		return kcolo_dflow_peer(pair, &pkt, skb, state);
 	tag = v6 ? ipv6_hdr(skb)->hop_limit : ip_hdr(skb)->ttl;
 	if (kcolo_rule_bypass(pair, &pkt.tuple)) {

@@ -9,7 +9,7 @@
  */
 #include <linux/etherdevice.h>
 
-#include "kcolo.h"
+#include "vlan.h"
 
 #define TTL 64
 
@@ -40,7 +40,6 @@ void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
 	struct kcolo_tuple back;
 	struct net_device *dev;
 	struct sk_buff *skb;
-	struct ethhdr *eth;
 
 	dev = dev_get_by_index_rcu(pair->net, READ_ONCE(pair->peer.ifindex));
 	if (!dev)
@@ -53,12 +52,7 @@ void kcolo_resend_ack(struct kcolo_pair *pair, const struct kcolo_tuple *tuple,
 	skb_reserve(skb, LL_MAX_HEADER);
 	kcolo_tuple_reverse(&back, tuple);
 	kcolo_ack_put(skb, &back, &head);
-	eth = skb_push(skb, ETH_HLEN);
-	skb_reset_mac_header(skb);
-	ether_addr_copy(eth->h_dest, ack->like.h_source);
-	ether_addr_copy(eth->h_source, ack->like.h_dest);
-	eth->h_proto = tuple->v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
-	skb->protocol = eth->h_proto;
+	kcolo_vlan_push(skb, ack->like.h_source, ack->like.h_dest, tuple);
 	skb->dev = dev;
 	if (ack->islands)
 		kcolo_count(pair, SACKS_MADE);

@@ -15,13 +15,13 @@
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
-#include <net/netfilter/nf_conntrack_zones.h>
 
 #include "conn.h"
 #include "known.h"
 #include "secondary.h"
 #include "trace.h"
 #include "translate.h"
+#include "zone.h"
 
 #define COUNT_PERIOD	(10 * HZ)	/* between two walks through conntrack */
 #define QUOTE_MAX	512		/* headers before the end of a quoted one */
@@ -323,7 +323,7 @@ static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
 	struct nf_conn *ct;
 	bool ok = false;
 
-	ct = kcolo_conn_find(pair, skb, pkt->tuple.v6, &dir);
+	ct = kcolo_conn_find(pair, skb, &pkt->tuple, &dir);
 	if (ct) {
 		spin_lock_bh(&ct->lock);
 		ok = kcolo_conn_load(&conn, ct, from_vm ? !dir : dir);
@@ -404,6 +404,7 @@ static int translate_error(struct kcolo_pair *pair, struct sk_buff *skb,
 	    !kcolo_pkt_quote(&quote, skb->data, want, skb->len,
 			     pkt->tuple.v6))
 		return 0;
+	quote.tuple.vlan = pkt->tuple.vlan;
 	find_quoted_shift(pair, &quote.tuple, from_vm, &shift);
 	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr)
 		return 0;
@@ -527,14 +528,16 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	const struct nf_conntrack_tuple *t =
 		&ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
+	const struct kcolo_zone *zone;
 	unsigned long keep, left;
 	struct kcolo_conn conn;
 
-	if (!net_eq(nf_ct_net(ct), pair->net) ||
-	    nf_ct_zone(ct)->id != pair->zone || nf_ct_is_expired(ct) ||
-	    !kcolo_conn_peek(&conn, ct))
+	zone = kcolo_zone_of(ct);
+	if (!net_eq(nf_ct_net(ct), pair->net) || !zone || zone->pair != pair ||
+	    nf_ct_is_expired(ct) || !kcolo_conn_peek(&conn, ct))
 		return false;
 	memset(info, 0, sizeof(*info));
+	info->tuple.vlan = zone->vlan;
 	info->tuple.v6 = nf_ct_l3num(ct) == NFPROTO_IPV6;
 	info->tuple.proto = IPPROTO_TCP;
 	memcpy(&info->tuple.src, &t->src.u3, sizeof(info->tuple.src));

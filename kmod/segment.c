@@ -7,7 +7,6 @@
  * stream and stays whole; datagrams are compared one by one.
  */
 #include <linux/netdevice.h>
-#include <linux/netfilter_bridge.h>
 #include <net/gso.h>
 
 #include "kcolo.h"
@@ -43,8 +42,7 @@ static void take(struct kcolo_pair *pair, struct sk_buff *skb,
 	struct kcolo_pkt pkt;
 	unsigned int verdict = NF_DROP;
 
-	/* The parts share the bridge's notes; each needs its own. */
-	if (nf_bridge_info_exists(skb) && !skb_ext_add(skb, SKB_EXT_BRIDGE_NF))
+	if (!kcolo_own_notes(skb))
 		kcolo_count(pair, NOMEM);
 	else if (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6) ==
 		 KCOLO_PKT_DGRAM)

@@ -47,7 +47,8 @@ CMD_NAME = {v: k for k, v in CMD.items()}
 ENUM_OF = {'role': 'role', 'mode': 'mode', 'state': 'state', 'request': 'reason', 'reason': 'reason', 'cause': 'cause',
            'action': 'action', 'flow_state': 'flow_state', 'rule_action': 'rule_action'}
 FORMAT = {'proto': 'B', 'tsoffset': 'i', 'dormant_tsoffset': 'i', 'sport': 'H', 'dport': 'H', 'held_bytes': 'Q',
-          'idle': 'Q', 'compared': 'Q', 'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B', 'ago': 'Q'}
+          'idle': 'Q', 'compared': 'Q', 'stream_offset': 'Q', 'packets': 'Q', 'src_len': 'B', 'dst_len': 'B', 'ago': 'Q',
+          'vlan': 'H', 'vlan_proto': 'H', 'cvlan': 'H', 'cvlan_proto': 'H'}
 FLAGS = {'force', 'active_open'}
 STRINGS, BINARY = {'pair', 'vm', 'peer'}, {'src', 'dst', 'primary', 'secondary', 'before'}
 HISTOGRAMS = {'hold_times', 'compare_lag'}

@@ -35,6 +35,9 @@ SCALE = float(os.environ.get('KCOLO_TEST_SCALE', '1'))
 QUIET = 0.015 * SCALE       # how long nothing must come
 LIMIT = 4.0 * SCALE         # how long something may take; never waited for in a good run
 PAIR = 'p'
+# KCOLO_TEST_TAGS='88a8:100 8100:7': all cases inside these VLANs.
+EVERY_TAG = [tuple(int(n, base) for n, base in zip(t.split(':'), (16, 10)))
+             for t in os.environ.get('KCOLO_TEST_TAGS', '').split()]
 DEFAULTS = {'timeout': 30000, 'min_interval': 0}     # of the pair that each case gets
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -178,6 +181,7 @@ class Port:
     def __init__(self, name, ns, dev):
         self.name, self.ns, self.dev = name, ns, dev
         self.queue = []
+        self.tags = b''             # VLAN tags around all that the case sends and expects
         with netns(ns):
             s = self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
             s.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
@@ -187,7 +191,11 @@ class Port:
             s.bind((dev, 3))
 
     def send(self, frame, vnet=packet.VNET_NONE):
-        self.sock.send(vnet + frame)
+        n = len(self.tags)
+        if n and vnet != packet.VNET_NONE:
+            flags, kind, head, size, start, off = packet.VNET.unpack(vnet)
+            vnet = packet.VNET.pack(flags, kind, head and head + n, size, start + n, off)
+        self.sock.send(vnet + frame[:12] + self.tags + frame[12:])
 
     def read(self):
         while True:
@@ -205,7 +213,12 @@ class Port:
                     status, _, _, _, _, tci, tpid = struct.unpack('=IIIHHHH', body)
                     if status & TP_STATUS_VLAN_VALID:
                         raw = raw[:12] + struct.pack('!HH', tpid or packet.ETH_VLAN, tci) + raw[12:]
+            here = raw[12:12 + len(self.tags)] == self.tags
+            if here:
+                raw = raw[:12] + raw[12 + len(self.tags):]
             self.queue.append(Packet(raw, vnet))
+            if not here:
+                self.queue[-1].errors.append('not in its VLAN')
 
     def close(self):
         self.sock.close()
@@ -345,6 +358,7 @@ class Fixture:
         self.events = []
         self.call_up()
         self.pump(0)
+        self.tag(*EVERY_TAG)
         self.events = []
         for p in self.ports.values():
             check(not p.queue, 'after the last case at %s: %r', p.name, p.queue)
@@ -400,6 +414,12 @@ class Fixture:
         return out
 
     # Frames
+
+    def tag(self, *tags, ports=()):
+        """From now on all frames (at these ports) are in these VLANs, the outermost first: (Ethernet type, id)."""
+        for name, p in self.ports.items():
+            if not ports or name in ports:
+                p.tags = b''.join(struct.pack('!HH', *t) for t in tags)
 
     def poll(self, seconds):
         """Wait for frames and events and read them; returns whether there were any."""

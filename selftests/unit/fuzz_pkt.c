@@ -48,7 +48,7 @@ static void check_tcp(const struct kcolo_pkt *pkt, const u8 *data, u32 len)
 	must(pkt->data - pkt->l4 <= 60, "TCP header too long");
 	must(pkt->data <= pkt->end && pkt->end <= len, "beyond the end");
 	must(pkt->seq_end - pkt->seq - (pkt->end - pkt->data) <= 2, "seq_end");
-	must(pkt->tuple.proto == 6 && !pkt->tuple.pad, "tuple");
+	must(pkt->tuple.proto == 6 && !pkt->tuple.frag, "tuple");
 	check_opts(data + pkt->l4, pkt->data - pkt->l4);
 	kcolo_tuple_reverse(&to, &pkt->tuple);
 	kcolo_tuple_reverse(&back, &to);

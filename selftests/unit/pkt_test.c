@@ -222,9 +222,8 @@ TEST_F(parse, tuple)
 	memcpy(&want.dst, self->pkt.b + (variant->v6 ? 24 : 16),
 	       variant->v6 ? 16 : 4);
 	want.proto = variant->proto ?: 6;
-	if (variant->v6 && variant->verdict == KCOLO_PKT_OTHER &&
-	    !variant->proto)
-		want.proto = 44;	/* the last header is a fragment's */
+	if (variant->verdict == KCOLO_PKT_OTHER)
+		want.frag = KCOLO_FRAGMENT | variant->frag;
 	if (variant->verdict == KCOLO_PKT_TCP)
 		memcpy(&want.sport, "\0\x50\x9c\x40", 4);
 	EXPECT_EQ(0, memcmp(&want, &pkt.tuple, sizeof(want)));
@@ -479,7 +478,7 @@ TEST(tuple_reverse)
 
 TEST(tuple_has_no_holes)
 {
-	EXPECT_EQ(40, sizeof(struct kcolo_tuple));
+	EXPECT_EQ(44, sizeof(struct kcolo_tuple));
 }
 
 TEST_HARNESS_MAIN

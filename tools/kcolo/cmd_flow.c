@@ -9,6 +9,12 @@
 
 const struct field flow_fields[] = {
 	{ .text = text_tuple },
+	FIELD(VLAN, "vlan", "vlan", u16, .flags = FIELD_FILTER),
+	FIELD(VLAN_PROTO, "vlan_proto", "vlan-proto", tag,
+	      .flags = FIELD_DETAIL),
+	FIELD(CVLAN, "cvlan", "cvlan", u16, .flags = FIELD_FILTER),
+	FIELD(CVLAN_PROTO, "cvlan_proto", "cvlan-proto", tag,
+	      .flags = FIELD_DETAIL),
 	FIELD(PAIR, "pair", "pair", string, .flags = FIELD_FILTER),
 	FIELD(PROTO, "proto", "proto", proto,
 	      .flags = FIELD_JSON | FIELD_FILTER),
@@ -64,7 +70,7 @@ const struct object object_flow = {
 	.name = "flow",
 	.usage =
 "       kcolo [ -s ] flow show [ pair NAME ] [ src A ] [ dst A ] [ sport N ]\n"
-"             [ dport N ] [ proto P ]\n"
+"             [ dport N ] [ proto P ] [ vlan N ] [ cvlan N ]\n"
 "       kcolo flow save pair NAME > FILE\n"
 "       kcolo flow restore pair NAME < FILE\n",
 	.commands = flow_commands,

@@ -14,6 +14,11 @@
 #include "kcolo.h"
 #include "names.h"
 
+#define TAG_Q		0x8100
+#define TAG_Q_NAME	"802.1Q"
+#define TAG_AD		0x88a8
+#define TAG_AD_NAME	"802.1ad"
+
 struct field;
 
 /**
@@ -39,6 +44,7 @@ extern const struct type type_enum;
 extern const struct type type_proto;
 extern const struct type type_addr;
 extern const struct type type_prefix;
+extern const struct type type_tag;
 extern const struct type type_hex;
 extern const struct type type_nest;
 extern const struct type type_record;

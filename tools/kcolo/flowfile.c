@@ -59,7 +59,8 @@ static json_int_t number(const json_t *record, const char *key)
 static json_t *entry(const json_t *record)
 {
 	static const char *const same[] = { "proto", "src", "sport", "dst",
-					    "dport" };
+					    "dport", "vlan", "vlan_proto",
+					    "cvlan", "cvlan_proto" };
 	uint32_t offset = number(record, "offset") +
 			  number(record, "dormant_offset");
 	int32_t tsoffset = (uint32_t)number(record, "tsoffset") +
@@ -73,7 +74,9 @@ static json_t *entry(const json_t *record)
 		return NULL;
 	out = json_need(json_object());
 	for (i = 0; i < ARRAY_SIZE(same); i++)
-		json_object_set(out, same[i], json_object_get(record, same[i]));
+		if (json_object_get(record, same[i]))
+			json_object_set(out, same[i],
+					json_object_get(record, same[i]));
 	json_object_set_new(out, "active_open",
 			    json_boolean(json_object_get(record,
 							 "active_open")));
@@ -154,9 +157,9 @@ static int __printf(1, 2) bad_file(const char *fmt, ...)
 	return RC_KERNEL;
 }
 
-/* Whether an object has these keys and no others. */
+/* Whether an object has the first @needed of these keys and no others than these. */
 static int check_keys(const json_t *object, const char *const *keys, size_t n,
-		      const char *what)
+		      size_t needed, const char *what)
 {
 	const char *key;
 	json_t *value;
@@ -164,7 +167,7 @@ static int check_keys(const json_t *object, const char *const *keys, size_t n,
 
 	if (!json_is_object(object))
 		return bad_file("%s is not an object", what);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < needed; i++)
 		if (!json_object_get(object, keys[i]))
 			return bad_file("%s has no \"%s\"", what, keys[i]);
 	json_object_foreach((json_t *)object, key, value) {
@@ -183,6 +186,7 @@ static int check_keys(const json_t *object, const char *const *keys, size_t n,
  * @len: bytes of each address
  * @sport: port
  * @dport: port
+ * @tag: VLAN tags, from the outermost on; id 0 is none
  * @active: the guest opened it
  * @offset: to be restored
  * @tsoffset: to be restored, if @ts
@@ -194,6 +198,10 @@ struct flow {
 	size_t len;
 	uint16_t sport;
 	uint16_t dport;
+	struct tag {
+		uint16_t id;
+		uint16_t proto;
+	} tag[2];
 	bool active;
 	uint32_t offset;
 	int32_t tsoffset;
@@ -222,11 +230,31 @@ static size_t get_addr(const json_t *object, const char *key, void *to)
 	return s && inet_pton(AF_INET6, s, to) == 1 ? 16 : 0;
 }
 
+static int get_tag(const json_t *object, const char *key, const char *proto_key,
+		   const char *what, struct tag *tag)
+{
+	const json_t *proto = json_object_get(object, proto_key);
+	const char *name = json_string_value(proto);
+	json_int_t n;
+	int rc;
+
+	tag->proto = name && !strcmp(name, TAG_AD_NAME) ? TAG_AD : TAG_Q;
+	if (proto && (!name || (tag->proto == TAG_Q && strcmp(name, TAG_Q_NAME))))
+		return bad_file("%s: \"%s\" is neither \"%s\" nor \"%s\"", what,
+				proto_key, TAG_Q_NAME, TAG_AD_NAME);
+	if (!json_object_get(object, key))
+		return RC_OK;
+	rc = get_number(object, key, 1, 4094, what, &n);
+	tag->id = n;
+	return rc;
+}
+
 static int read_flow(const json_t *object, const char *what, struct flow *flow)
 {
 	static const char *const keys[] = { "proto", "src", "sport", "dst",
 					    "dport", "active_open", "offset",
-					    "tsoffset" };
+					    "tsoffset", "vlan", "vlan_proto",
+					    "cvlan", "cvlan_proto" };
 	const json_t *ts = json_object_get(object, "tsoffset");
 	const json_t *active = json_object_get(object, "active_open");
 	const char *proto;
@@ -234,7 +262,7 @@ static int read_flow(const json_t *object, const char *what, struct flow *flow)
 	int rc;
 
 	memset(flow, 0, sizeof(*flow));
-	rc = check_keys(object, keys, ARRAY_SIZE(keys), what);
+	rc = check_keys(object, keys, ARRAY_SIZE(keys), 8, what);
 	if (rc)
 		return rc;
 	proto = json_string_value(json_object_get(object, "proto"));
@@ -252,6 +280,11 @@ static int read_flow(const json_t *object, const char *what, struct flow *flow)
 	if (!rc)
 		rc = get_number(object, "dport", 1, UINT16_MAX, what, &n);
 	flow->dport = n;
+	if (!rc)
+		rc = get_tag(object, "vlan", "vlan_proto", what, &flow->tag[0]);
+	if (!rc)
+		rc = get_tag(object, "cvlan", "cvlan_proto", what,
+			     &flow->tag[1]);
 	if (!rc)
 		rc = get_number(object, "offset", 0, UINT32_MAX, what, &n);
 	flow->offset = n;
@@ -271,7 +304,7 @@ static int read_head(const json_t *file, json_t **flows)
 	json_int_t version;
 	int rc;
 
-	rc = check_keys(file, keys, ARRAY_SIZE(keys), "it");
+	rc = check_keys(file, keys, ARRAY_SIZE(keys), ARRAY_SIZE(keys), "it");
 	if (rc)
 		return rc;
 	format = json_string_value(json_object_get(file, "format"));
@@ -285,6 +318,15 @@ static int read_head(const json_t *file, json_t **flows)
 				       bad_file("\"flows\" is not a list");
 }
 
+static void put_tag(struct nlmsghdr *req, uint16_t attr, uint16_t proto_attr,
+		    const struct tag *tag)
+{
+	if (!tag->id)
+		return;
+	mnl_attr_put_u16(req, attr, tag->id);
+	mnl_attr_put_u16(req, proto_attr, tag->proto);
+}
+
 static int restore_one(const char *name, const struct flow *flow)
 {
 	struct nlmsghdr *req = nl_request(KCOLO_CMD_FLOW_RESTORE);
@@ -294,6 +336,8 @@ static int restore_one(const char *name, const struct flow *flow)
 	mnl_attr_put(req, KCOLO_A_DST, flow->len, flow->dst);
 	mnl_attr_put_u16(req, KCOLO_A_SPORT, flow->sport);
 	mnl_attr_put_u16(req, KCOLO_A_DPORT, flow->dport);
+	put_tag(req, KCOLO_A_VLAN, KCOLO_A_VLAN_PROTO, &flow->tag[0]);
+	put_tag(req, KCOLO_A_CVLAN, KCOLO_A_CVLAN_PROTO, &flow->tag[1]);
 	if (flow->active)
 		mnl_attr_put(req, KCOLO_A_ACTIVE_OPEN, 0, NULL);
 	mnl_attr_put_u32(req, KCOLO_A_OFFSET, flow->offset);

@@ -158,6 +158,10 @@ static const char *const kcolo_attrs[] = {
 	"ago",
 	"hold-times",
 	"compare-lag",
+	"vlan",
+	"vlan-proto",
+	"cvlan",
+	"cvlan-proto",
 };
 
 const struct names names_kcolo_attrs = {
@@ -165,7 +169,7 @@ const struct names names_kcolo_attrs = {
 	.name = kcolo_attrs,
 };
 
-_Static_assert(KCOLO_A_MAX == 50,
+_Static_assert(KCOLO_A_MAX == 54,
 	       "run spec-names.py: the spec has changed");
 
 static const char *const stats_attrs[] = {

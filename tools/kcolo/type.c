@@ -161,6 +161,21 @@ static json_t *proto_get(const struct field *field, const struct nlattr *attr)
 	return json_sprintf("%u", number);
 }
 
+/* The Ethernet type of a VLAN tag. */
+static json_t *tag_get(const struct field *field, const struct nlattr *attr)
+{
+	if (mnl_attr_get_payload_len(attr) != sizeof(uint16_t))
+		return hex_get(field, attr);
+	switch (mnl_attr_get_u16(attr)) {
+	case TAG_Q:
+		return json_string(TAG_Q_NAME);
+	case TAG_AD:
+		return json_string(TAG_AD_NAME);
+	default:
+		return uint_get(field, attr);
+	}
+}
+
 static json_t *nest_get(const struct field *field, const struct nlattr *nest)
 {
 	json_t *record = json_need(json_object());
@@ -331,6 +346,7 @@ const struct type type_enum = { .get = enum_get, .put = enum_put };
 const struct type type_proto = { .get = proto_get, .put = proto_put };
 const struct type type_addr = { .get = addr_get, .put = addr_put };
 const struct type type_prefix = { .get = addr_get, .put = prefix_put };
+const struct type type_tag = { .get = tag_get };
 const struct type type_hex = { .get = hex_get, .text = hex_text };
 const struct type type_nest = { .get = nest_get };
 
