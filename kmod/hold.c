@@ -81,6 +81,8 @@ struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
 	held = kmem_cache_zalloc(held_cache, GFP_ATOMIC);
 	if (!held)
 		return NULL;
+	/* R10: it may wait for long and must not use up its sender's quota. */
+	skb_orphan(skb);
 	held->skb = skb;
 	held->since = ktime_get_mono_fast_ns();
 	held->size = skb->truesize;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """S1, S3, R11: whatever the secondary says, it does not reach a client; whatever anybody says, nothing breaks."""
 
+import fcntl
+import os
 import socket
 import struct
 import zlib
@@ -536,3 +538,35 @@ def s1_secondarys_bridge_does_not_show_its_packets(f):
     f.expect_event('pair', cause='unseen')
     f.wait_stats(unseen=1)
     run(*bridge, 'nf_call_iptables', '1', 'nf_call_ip6tables', '1')
+
+
+class Tap:
+    """A port of the host whose far end is a file, as a virtual machine's."""
+
+    def __init__(self, f, name):
+        with harness.netns(f.host):
+            self.fd = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            fcntl.ioctl(self.fd, 0x400454ca, struct.pack('16sH14x', name.encode(), 0x1002))    # TUNSETIFF, TAP | NO_PI
+        fcntl.ioctl(self.fd, 0x400454d4, struct.pack('i', 8192))                               # TUNSETSNDBUF
+
+    def send(self, frame):
+        os.write(self.fd, frame)
+
+
+@case(ip=(4,), pair=False, each={'untagged': b'', 'tagged': b'\x81\0\0\5'})
+def r10_held_packets_use_up_no_quota(f, tags):
+    """A guest's port has a quota of what is under way; what is held is not: 200 packets where 8 KiB may be."""
+    tap = Tap(f, 'tap0')
+    try:
+        run('ip', '-n', f.host, '-batch', '-', stdin='link set tap0 master br0 up\n')
+        harness.until(lambda: 'forwarding' in [line for line in run('bridge', '-n', f.host, 'link').stdout.split('\n')
+                                               if 'tap0' in line][0], 'the tap forwards')
+        f.add(vm='tap0')
+        for n in range(200):
+            frame = packet.udp(GUEST[False], CLIENT[False], 53, 4000, b'%d' % n * 100, macs=(CLIENT_MAC, GUEST_MAC))
+            tap.send(frame[:12] + tags + frame[12:])
+        f.wait_stats(held=200)
+        f.cli('pair', 'del', 'p', 'force')
+    finally:
+        os.close(tap.fd)
+        f.spoilt = True
