@@ -36,6 +36,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <net/net_namespace.h>
+#include <net/netlink.h>
 #include <net/netns/generic.h>
 #include <uapi/linux/kcolo.h>
 
@@ -852,6 +853,15 @@ int kcolo_rule_del(struct kcolo_pair *pair, struct nlattr **attrs,
 		   struct netlink_ext_ack *extack);
 void kcolo_rule_purge(struct kcolo_pair *pair);
 int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule);
+
+/*
+ * Not nla_put_u64_64bit(): the padding that it puts where a CPU wants its words
+ * aligned is nothing that the kernel's YNL client can read. Readers copy.
+ */
+static inline int kcolo_put_u64(struct sk_buff *msg, int attr, u64 value)
+{
+	return nla_put(msg, attr, sizeof(value), &value);
+}
 
 /* stats.c */
 u64 kcolo_stats_flushed(struct kcolo_pair *pair);

@@ -172,8 +172,7 @@ static int put_miscompare(struct sk_buff *msg,
 		return -EMSGSIZE;
 	if (!what->stream_ok)
 		return 0;
-	return nla_put_u64_64bit(msg, KCOLO_A_STREAM_OFFSET, what->stream,
-				 KCOLO_A_PAD);
+	return kcolo_put_u64(msg, KCOLO_A_STREAM_OFFSET, what->stream);
 }
 
 /* What a checkpoint was asked for, also after it. */
@@ -188,7 +187,7 @@ static int put_last(struct sk_buff *msg, struct kcolo_pair *pair)
 		return 0;
 	nest = nla_nest_start(msg, KCOLO_A_LAST_MISCOMPARE);
 	if (!nest ||
-	    nla_put_u64_64bit(msg, KCOLO_A_AGO, ago, KCOLO_A_PAD) ||
+	    kcolo_put_u64(msg, KCOLO_A_AGO, ago) ||
 	    nla_put_u32(msg, KCOLO_A_EPOCH, epoch) ||
 	    put_miscompare(msg, &what) ||
 	    nla_put(msg, KCOLO_A_BEFORE, what.before_len, what.before))
@@ -452,12 +451,10 @@ static int put_flow(struct sk_buff *msg, const struct kcolo_flow *flow)
 	    nla_put_u32(msg, KCOLO_A_OFFSET, kcolo_cmp_offset(&flow->cmp)))
 		return -EMSGSIZE;
 	if (nla_put_u32(msg, KCOLO_A_HELD, n) ||
-	    nla_put_u64_64bit(msg, KCOLO_A_HELD_BYTES, bytes, KCOLO_A_PAD) ||
-	    nla_put_u64_64bit(msg, KCOLO_A_IDLE,
-			      jiffies_to_msecs(jiffies - flow->used),
-			      KCOLO_A_PAD) ||
-	    nla_put_u64_64bit(msg, KCOLO_A_COMPARED, flow->cmp.compared,
-			      KCOLO_A_PAD))
+	    kcolo_put_u64(msg, KCOLO_A_HELD_BYTES, bytes) ||
+	    kcolo_put_u64(msg, KCOLO_A_IDLE,
+			      jiffies_to_msecs(jiffies - flow->used)) ||
+	    kcolo_put_u64(msg, KCOLO_A_COMPARED, flow->cmp.compared))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -532,8 +529,8 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 	     (nla_put_u32(d->skb, KCOLO_A_DORMANT_OFFSET, info->dormant) ||
 	      nla_put_s32(d->skb, KCOLO_A_DORMANT_TSOFFSET,
 			  info->ts_dormant))) ||
-	    (info->idle_ok && nla_put_u64_64bit(d->skb, KCOLO_A_IDLE,
-						info->idle, KCOLO_A_PAD))) {
+	    (info->idle_ok && kcolo_put_u64(d->skb, KCOLO_A_IDLE,
+						info->idle))) {
 		genlmsg_cancel(d->skb, hdr);
 		return -EMSGSIZE;
 	}

@@ -59,8 +59,7 @@ int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair)
 	if (!nest)
 		return -EMSGSIZE;
 	for (attr = KCOLO_A_STATS_PAD + 1; attr <= KCOLO_A_STATS_MAX; attr++) {
-		if (nla_put_u64_64bit(msg, attr, sum(pair, attr),
-				      KCOLO_A_STATS_PAD)) {
+		if (kcolo_put_u64(msg, attr, sum(pair, attr))) {
 			nla_nest_cancel(msg, nest);
 			return -EMSGSIZE;
 		}

@@ -21,7 +21,7 @@ import harness                                                          # noqa: 
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
           'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'restore', 'safety', 'netlink', 'lifecycle',
-          'trace', 'syn_options', 'window', 'show', 'vlan')
+          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl')
 
 
 def wanted(case, patterns):
