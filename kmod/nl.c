@@ -3,6 +3,7 @@
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
 #include <net/genetlink.h>
+#include <net/netfilter/nf_conntrack.h>
 #include <net/sock.h>
 
 #include "kcolo.h"
@@ -10,6 +11,7 @@
 #include "secondary.h"
 
 #define NO_SUCH_PAIR "no pair of this name: see pair show"
+#define BUCKETS_AT_ONCE 1024	/* of a dump, between two chances to reschedule */
 
 static struct genl_family kcolo_nl_family __ro_after_init = {
 	.name = KCOLO_FAMILY_NAME,
@@ -385,12 +387,42 @@ int kcolo_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
  * @skb: message
  * @cb: callback; args[0] pairs done, args[1] bucket, args[2] flows of it done
  * @pair: pair
+ * @at: the same as args[1] and args[2], of a secondary
+ * @bucket: of the flow that was put last, -1 at first
+ * @mark: length of @skb in front of the first flow of @bucket
+ * @index: args[2] at that place
+ *
+ * A bucket is put as a whole wherever a message has room for it: between two
+ * messages its flows may change, and counting them would be wrong then.
  */
 struct flow_dump {
 	struct sk_buff *skb;
 	struct netlink_callback *cb;
 	struct kcolo_pair *pair;
+	struct kcolo_cursor at;
+	long bucket;
+	unsigned int mark;
+	long index;
 };
+
+/* Before a flow is put that is number @index of its bucket. */
+static void enter_bucket(struct flow_dump *d, long bucket, long index)
+{
+	if (bucket == d->bucket)
+		return;
+	d->bucket = bucket;
+	d->mark = d->skb->len;
+	d->index = index;
+}
+
+/* The message is full in @bucket: says with which of its flows the next begins. */
+static long leave_bucket(struct flow_dump *d, long bucket, long index)
+{
+	if (bucket != d->bucket || !d->mark)
+		return index;
+	nlmsg_trim(d->skb, d->skb->data + d->mark);
+	return d->index;
+}
 
 static bool addr_matches(struct nlattr *want, const struct kcolo_addr *a, bool v6)
 {
@@ -484,17 +516,19 @@ static int dump_primary(struct flow_dump *d)
 {
 	struct kcolo_pair *pair = d->pair;
 	struct kcolo_flow *flow;
-	long index;
+	long index, *bucket = &d->cb->args[1];
 	int err = 0;
 
-	for (; d->cb->args[1] <= pair->flow_mask; d->cb->args[1]++) {
+	for (; *bucket <= pair->flow_mask; ++*bucket) {
+		if (*bucket % BUCKETS_AT_ONCE == 0)
+			cond_resched();
 		index = 0;
 		local_bh_disable();
 		rcu_read_lock();
-		hlist_for_each_entry_rcu(flow, &pair->flows[d->cb->args[1]],
-					 node) {
+		hlist_for_each_entry_rcu(flow, &pair->flows[*bucket], node) {
 			if (index++ < d->cb->args[2])
 				continue;
+			enter_bucket(d, *bucket, d->cb->args[2]);
 			err = dump_flow(d, flow);
 			if (err)
 				break;
@@ -502,8 +536,11 @@ static int dump_primary(struct flow_dump *d)
 		}
 		rcu_read_unlock();
 		local_bh_enable();
-		if (err)
+		if (err) {
+			d->cb->args[2] = leave_bucket(d, *bucket,
+						      d->cb->args[2]);
 			return err;
+		}
 		d->cb->args[2] = 0;
 	}
 	return 0;
@@ -517,6 +554,7 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 
 	if (!flow_wanted(d->cb, &info->tuple))
 		return 0;
+	enter_bucket(d, d->at.bucket, d->at.index);
 	hdr = flow_hdr(d, &info->tuple, info->state);
 	if (!hdr)
 		return -EMSGSIZE;
@@ -540,11 +578,14 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 
 static int dump_secondary(struct flow_dump *d)
 {
-	struct kcolo_cursor at = { d->cb->args[1], d->cb->args[2] };
-	int err = kcolo_secondary_walk(d->pair, &at, dump_secondary_one, d);
+	int err;
 
-	d->cb->args[1] = at.bucket;
-	d->cb->args[2] = at.index;
+	d->at = (struct kcolo_cursor){ d->cb->args[1], d->cb->args[2] };
+	err = kcolo_secondary_walk(d->pair, &d->at, dump_secondary_one, d);
+	if (err)
+		d->at.index = leave_bucket(d, d->at.bucket, d->at.index);
+	d->cb->args[1] = d->at.bucket;
+	d->cb->args[2] = d->at.index;
 	return err;
 }
 
@@ -673,12 +714,13 @@ int kcolo_nl_flow_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nlattr *name = genl_info_dump(cb)->attrs[KCOLO_A_PAIR];
 	struct kcolo_net *kn = kcolo_net(sock_net(skb->sk));
-	struct flow_dump d = { .skb = skb, .cb = cb };
+	struct flow_dump d = { .skb = skb, .cb = cb, .bucket = -1 };
 	long i = 0;
 	int err = 0;
 
 	mutex_lock(&kn->cfg);
-	cb->seq = kn->generation;
+	/* Buckets of a secondary are conntrack's, whose number may change. */
+	cb->seq = kn->generation + nf_conntrack_htable_size;
 	err = check_pair(kn, cb, name) ?: check_addr(cb, KCOLO_A_SRC) ?:
 					  check_addr(cb, KCOLO_A_DST);
 	if (err) {
@@ -695,6 +737,7 @@ int kcolo_nl_flow_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 		cb->args[0] = i;
 		cb->args[1] = 0;
 		cb->args[2] = 0;
+		d.bucket = -1;
 	}
 	mutex_unlock(&kn->cfg);
 	return skb->len;
