@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# ynl-regen.sh [ -c ]   generate uapi header and netlink policy from the YNL spec; -c only compares.
+# ynl-regen.sh [ -c ]   generate uapi header, netlink policy and manual from the YNL spec; -c only compares.
 #
 # LINUX names an unpacked kernel source (6.12 or newer) whose tools/net/ynl does the work.
 set -eu
@@ -30,7 +30,9 @@ sed -i -e 's/^static const \(struct netlink_range_validation\)/static \1/' \
 sed -i 's/^extern const struct genl_small_ops.*/&\nextern const struct genl_multicast_group kcolo_nl_mcgrps[4];/' \
 	"$t/kmod/nl_gen.h"
 
-for f in uapi/linux/kcolo.h kmod/nl_gen.h kmod/nl_gen.c; do
+python3 "$LINUX/tools/net/ynl/ynl-gen-rst.py" -i Documentation/netlink/specs/kcolo.yaml -o "$t/Documentation/uapi.rst"
+
+for f in uapi/linux/kcolo.h kmod/nl_gen.h kmod/nl_gen.c Documentation/uapi.rst; do
 	if [ "${1:-}" = -c ]; then
 		diff -u "$f" "$t/$f"
 	else
