@@ -168,10 +168,10 @@ u16 kcolo_window_make(struct kcolo_window *w, u32 ack)
 	/*
 	 * C0: nobody knows the scale, so nobody knows P's edge at another ack than
 	 * its own. S is a copy, with the same scale, and takes back no edge that the
-	 * client was told before.
+	 * client was told before. It may not have spoken yet; then P's own will do.
 	 */
 	if (!w->scaled)
-		win = w->s_edge - w->s_ack;
+		win = w->s_ok ? w->s_edge - w->s_ack : w->p_edge - w->p_ack;
 	else
 		win = fit(ack, w->p_scale, nearer(w, w->p_edge),
 			  w->out_ok ? seq_min(w->p_edge, w->out_edge) : ack);

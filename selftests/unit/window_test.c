@@ -318,6 +318,18 @@ static bool made(void)
 	return kcolo_window_make(&w, base + 1050) == 0;
 }
 
+/* C0: of unknown scale; the secondary's, or the primary's before it has spoken. */
+static bool made_unscaled(void)
+{
+	struct kcolo_window w = { 0 };
+
+	hear(&w, KCOLO_P, 0, 1000, 500);
+	if (kcolo_window_make(&w, base + 900) != 500)
+		return false;
+	hear(&w, KCOLO_S, 0, 900, 70);
+	return kcolo_window_make(&w, base + 900) == 70;
+}
+
 /* Only rounding would tell more: that is no news. */
 static bool no_news(void)
 {
@@ -345,7 +357,7 @@ int main(void)
 	const struct row *r;
 
 	ksft_print_header();
-	ksft_set_plan(sizeof(rows) / sizeof(rows[0]) + 9);
+	ksft_set_plan(sizeof(rows) / sizeof(rows[0]) + 10);
 	for (r = rows; r < rows + sizeof(rows) / sizeof(rows[0]); r++)
 		ksft_test_result(good(r), "r3 %s\n", r->name);
 	ksft_test_result(late(), "r3 late packets of the secondary\n");
@@ -354,6 +366,7 @@ int main(void)
 	ksft_test_result(left(), "r3 not clamped after all\n");
 	ksft_test_result(shut(), "r3 shut\n");
 	ksft_test_result(made(), "r3 what is made\n");
+	ksft_test_result(made_unscaled(), "c0 r3 what is made, unknown scale\n");
 	ksft_test_result(no_news(), "r3 rounding is no news\n");
 	ksft_test_result(random_connections(false), "r3 random connections\n");
 	ksft_test_result(random_connections(true),
