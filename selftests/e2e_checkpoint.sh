@@ -88,10 +88,14 @@ for i in {1..20}; do
 	commit >"$TMP/commit.out" 2>&1 || { note <"$TMP/commit.out"; not_ok "C2 twenty in a row: number $i"; break; }
 	sleep 0.1
 done
+check "C2 twenty in a row: the offset is 0 afterwards" all_zero 6
 hurry
 check "C2 twenty commits in a row under load" test "$(pair_field ph epoch)" = $n
 check "C2 the same epoch on both sides" test "$(pair_field sh epoch)" = $n
 end_clients "C2 twenty in a row"
+bg late cl "${c[@]}" "${GUEST[4]}" 7000 echo 3 200
+check "W4 twenty in a row: a new connection is translated again" wait_for 2 translated 1
+check "W4 and gets the right bytes" ends late
 
 # ---- the copy is what goes on
 start_clients 60M 4M 400
