@@ -327,9 +327,10 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	from = seq_max(from, seg->seq);
 	if (!seq_before(from, flow->cmp.cmp))
 		return NULL;
-	skip = from - seg->seq;
-	len = flow->cmp.cmp - from;
 	held = kcolo_held_of(seg);
+	skip = from - seg->seq;
+	/* More than the IP header can say would be one of BIG TCP. */
+	len = min(flow->cmp.cmp - from, U16_MAX - held->data);
 	skb = copy_headers(held->skb);
 	if (!skb)
 		return NULL;
@@ -356,8 +357,8 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	mend_options(flow, th, held->data - held->l4);
 	if (!late_checksum(skb, held->l4, v6))
 		goto drop;
-	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, flow->cmp.cmp) :
-				       flow->cmp.cmp;
+	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, from + len) :
+				       from + len;
 	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, ack) : ack;
 	flow->out_ok = true;
 	kcolo_clock_left(flow);
