@@ -106,8 +106,7 @@ struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
 void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held)
 {
 	account(pair, held, -1);
-	if (held->skb->dev)
-		dev_put(held->skb->dev);
+	dev_put(held->skb->dev);
 	if (held->okfn)
 		kfree_skb(held->skb);
 	else
