@@ -8,7 +8,7 @@
  *
  * It fails by itself (S1, C4) if a client sees a frame of the secondary, or if such a frame comes to the primary host
  * without the tag. Frames of the secondary have a source address of their own; only an ACK without data may be made
- * of one (R3). EPOCH-FILE: two bytes, the tag that is right and the one before.
+ * of one (R3). EPOCH-FILE: two bytes, the tag that is right and the one before; 0: nobody knows.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -866,7 +866,7 @@ static void look(int i, const u8 *p, int n, bool tagged)
 	}
 	if (i == 2)
 		wrong("S1: a frame of the secondary", ports[i].name, p, n);
-	if (i != 0 || tagged || (get16(p + 12) != 0x0800 && get16(p + 12) != 0x86dd))
+	if (i != 0 || tagged || !tags[0] || (get16(p + 12) != 0x0800 && get16(p + 12) != 0x86dd))
 		return;
 	ttl = get16(p + 12) == 0x0800 ? p[22] : p[21];
 	/* A commit may just be on its way. */
