@@ -2,6 +2,7 @@
 /* kcolo monitor: events as they come, one a line. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,6 +72,18 @@ static const struct field pair_fields[] = {
 	{ 0 }
 };
 
+/* What a pair is like, for who does not know what was lost. */
+static const struct field resync_fields[] = {
+	FIELD(PAIR, "pair", "pair", string, .text = text_pair_name),
+	FIELD(ROLE, "role", "role", enum, .names = &names_role),
+	FIELD(VM, "vm", "vm", string),
+	FIELD(PEER, "peer", "peer", string),
+	FIELD(STATE, "state", "state", enum, .names = &names_state),
+	FIELD(EPOCH, "epoch", "epoch", u32),
+	FIELD(REQUEST, "request", "request", enum, .names = &names_reason),
+	{ 0 }
+};
+
 /* All that is known of an event that is not known. */
 static const struct field other_fields[] = {
 	FIELD(PAIR, "pair", "pair", string),
@@ -114,7 +127,7 @@ static void text_timestamp(void)
 }
 
 /* For programs: the same with the offset from UTC, "+01:00". */
-static json_t *json_timestamp(void)
+json_t *json_timestamp(void)
 {
 	struct timeval now;
 	char s[40], zone[8];
@@ -203,20 +216,73 @@ static int events_show(const void *buffer, int len)
 	return rc;
 }
 
-static int events_read(struct mnl_socket *sock)
+/**
+ * struct monitor - what is listened to
+ * @sock: where events come
+ * @group: the only group, NULL for all
+ * @behind: some were lost; those that were not are still to be read
+ */
+struct monitor {
+	struct mnl_socket *sock;
+	const char *group;
+	bool behind;
+};
+
+static int resync_pair(const struct nlmsghdr *nlh, void *data)
+{
+	static const char *const keys[] = {
+		"pair", "role", "vm", "peer", "state", "epoch", "request",
+	};
+	json_t *all = fields_get(resync_fields, nlh);
+	json_t *record = json_need(json_object());
+	size_t i;
+
+	(void)data;
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		json_t *value = json_object_get(all, keys[i]);
+
+		if (value)
+			json_object_set(record, keys[i], value);
+	}
+	json_decref(all);
+	return event_print("resync", resync_fields, record);
+}
+
+static int resync_flow(const struct nlmsghdr *nlh, void *data)
+{
+	(void)data;
+	return event_print("resync", flow_fields, fields_get(flow_fields, nlh));
+}
+
+/* All that was left has been read: now say how things are. */
+static int resync(struct monitor *monitor)
+{
+	int rc;
+
+	monitor->behind = false;
+	rc = nl_dump(nl_request(KCOLO_CMD_PAIR_GET), resync_pair, NULL);
+	if (!rc && monitor->group &&
+	    !strcmp(monitor->group, KCOLO_MCGRP_FLOW))
+		rc = nl_dump(nl_request(KCOLO_CMD_FLOW_GET), resync_flow, NULL);
+	return rc;
+}
+
+static int events_read(struct monitor *monitor)
 {
 	static char buffer[65536] __aligned_nl;
 	ssize_t len;
 
-	len = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
+	len = mnl_socket_recvfrom(monitor->sock, buffer, sizeof(buffer));
 	if (len >= 0)
 		return events_show(buffer, len);
 	switch (errno) {
 	case ENOBUFS: /* the kernel found no room and dropped some */
+		monitor->behind = true;
 		return event_print("overrun", other_fields,
 				   json_need(json_object()));
-	case EINTR:
 	case EAGAIN:
+		return monitor->behind ? resync(monitor) : RC_OK;
+	case EINTR:
 		return RC_OK;
 	default:
 		fprintf(stderr, "Error: kcolo: cannot read events: %s\n",
@@ -225,20 +291,20 @@ static int events_read(struct mnl_socket *sock)
 	}
 }
 
-static int events_wait(struct mnl_socket *sock, int stop)
+static int events_wait(struct monitor *monitor, int stop)
 {
 	struct pollfd fds[] = {
-		{ .fd = mnl_socket_get_fd(sock), .events = POLLIN },
+		{ .fd = mnl_socket_get_fd(monitor->sock), .events = POLLIN },
 		{ .fd = stop, .events = POLLIN },
 	};
 	struct signalfd_siginfo info;
 	int rc = RC_OK;
 
 	while (!rc) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		if (poll(fds, ARRAY_SIZE(fds), monitor->behind ? 0 : -1) < 0)
 			continue;
-		if (fds[0].revents)
-			rc = events_read(sock);
+		if (fds[0].revents || monitor->behind)
+			rc = events_read(monitor);
 		if (fds[1].revents)
 			return read(stop, &info, sizeof(info)) < 0 ?
 			       RC_KERNEL : rc;
@@ -247,7 +313,7 @@ static int events_wait(struct mnl_socket *sock, int stop)
 }
 
 /* SIGINT and SIGTERM are the way to end it, and no error. */
-static int events_loop(struct mnl_socket *sock)
+static int events_loop(struct monitor *monitor)
 {
 	sigset_t blocked, old;
 	int stop, rc;
@@ -261,7 +327,7 @@ static int events_loop(struct mnl_socket *sock)
 		perror("Error: kcolo: signalfd");
 		rc = RC_KERNEL;
 	} else {
-		rc = events_wait(sock, stop);
+		rc = events_wait(monitor, stop);
 		close(stop);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
@@ -272,20 +338,22 @@ static int events_loop(struct mnl_socket *sock)
  * The group that tells when the module goes comes last: who looks into
  * /proc/net/netlink and finds its bit there knows that the others are joined.
  */
-static int groups_join(struct mnl_socket *sock, const char *group)
+static int groups_join(struct monitor *monitor)
 {
 	int room = EVENT_ROOM, ctrl = GENL_ID_CTRL;
+	struct mnl_socket *sock = monitor->sock;
 	int fd = mnl_socket_get_fd(sock);
 	size_t i;
 	int rc;
 
+	fcntl(fd, F_SETFL, O_NONBLOCK);
 	/* The larger one needs CAP_NET_ADMIN of the first namespace. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	for (i = 0; i < ARRAY_SIZE(groups); i++) {
-		if (group && strcmp(group, groups[i]))
+		if (monitor->group && strcmp(monitor->group, groups[i]))
 			continue;
-		rc = nl_join(groups[i]);
+		rc = nl_join(sock, groups[i]);
 		if (rc)
 			return rc;
 	}
@@ -307,7 +375,7 @@ static bool group_known(const char *word)
 static int monitor_run(struct args *args)
 {
 	const char *group = args_next(args);
-	struct mnl_socket *sock;
+	struct monitor monitor = { 0 };
 	int rc;
 
 	if (group && is_help(group))
@@ -319,14 +387,14 @@ static int monitor_run(struct args *args)
 	rc = args_end(args);
 	if (rc)
 		return rc;
-	sock = nl_socket();
-	if (!sock)
+	monitor.group = group;
+	monitor.sock = nl_take();
+	if (!monitor.sock)
 		return RC_KERNEL;
-	rc = groups_join(sock, group);
+	rc = groups_join(&monitor);
 	if (!rc)
-		rc = events_loop(sock);
-	/* What comes next in a batch must not find events in between. */
-	nl_close();
+		rc = events_loop(&monitor);
+	mnl_socket_close(monitor.sock);
 	return rc;
 }
 

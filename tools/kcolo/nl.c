@@ -255,9 +255,12 @@ void nl_close(void)
 	nl_sock = NULL;
 }
 
-struct mnl_socket *nl_socket(void)
+struct mnl_socket *nl_take(void)
 {
-	return nl_open() ? NULL : nl_sock;
+	struct mnl_socket *sock = nl_open() ? NULL : nl_sock;
+
+	nl_sock = NULL;
+	return sock;
 }
 
 uint16_t nl_family_id(void)
@@ -265,14 +268,14 @@ uint16_t nl_family_id(void)
 	return nl_family.id;
 }
 
-int nl_join(const char *name)
+int nl_join(struct mnl_socket *sock, const char *name)
 {
 	unsigned int i;
 
 	for (i = 0; i < nl_family.n_groups; i++) {
 		if (strcmp(nl_family.groups[i].name, name))
 			continue;
-		if (mnl_socket_setsockopt(nl_sock, NETLINK_ADD_MEMBERSHIP,
+		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP,
 					  &nl_family.groups[i].id,
 					  sizeof(nl_family.groups[i].id)))
 			return nl_fail("cannot listen to events");

@@ -28,12 +28,15 @@ struct nlmsghdr *nl_request(uint8_t cmd);
 int nl_do(struct nlmsghdr *req, nl_fn fn, void *data);
 int nl_dump(struct nlmsghdr *req, nl_fn fn, void *data);
 
-/* The socket, opened if need be, or NULL: the reason has been printed. */
-struct mnl_socket *nl_socket(void);
+/*
+ * A socket that is the caller's from now on, to hear events on; requests go on
+ * with another one. NULL: the reason has been printed.
+ */
+struct mnl_socket *nl_take(void);
 uint16_t nl_family_id(void);
 
 /* Joins a multicast group of the family. Returns RC_OK or RC_KERNEL. */
-int nl_join(const char *group);
+int nl_join(struct mnl_socket *sock, const char *group);
 
 void nl_close(void);
 
