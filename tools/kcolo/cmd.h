@@ -11,6 +11,9 @@ extern const struct field flow_fields[];
 int flow_save(struct args *args);
 int flow_restore(struct args *args);
 
+/* The time for programs, with its offset from UTC. */
+json_t *json_timestamp(void);
+
 /* "pair NAME:" in front of a record's text. */
 void text_pair_head(const json_t *record);
 

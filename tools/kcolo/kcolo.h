@@ -80,6 +80,7 @@ extern const struct object object_flow;
 extern const struct object object_rule;
 extern const struct object object_stats;
 extern const struct object object_monitor;
+extern const struct object object_top;
 
 int command_run(int argc, char **argv);
 int batch_run(const char *path);

@@ -20,13 +20,14 @@ static const struct object *const objects[] = {
 	&object_rule,
 	&object_stats,
 	&object_monitor,
+	&object_top,
 };
 
 static const char usage_head[] =
 "Usage: kcolo [ OPTIONS ] OBJECT [ COMMAND | help ]\n"
 "       kcolo [ OPTIONS ] [ -force ] -batch FILE\n"
 "       kcolo help\n"
-"where  OBJECT  := { pair | flow | rule | stats | monitor }\n"
+"where  OBJECT  := { pair | flow | rule | stats | monitor | top }\n"
 "       OPTIONS := { -V[ersion] | -s[tatistics] | -j[son] | -p[retty] |\n"
 "                    -t[imestamp] | -ts[hort] | -n[etns] NETNS | -b[atch] FILE |\n"
 "                    -force }\n";
