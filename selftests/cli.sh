@@ -6,11 +6,17 @@
 TOOLS=$REPO/tools
 NETNS_FLAG=()	# where k() works
 declare -A GRAMMAR=([all]=$(kcolo help))
-for object in pair flow rule stats monitor; do
+for object in pair flow rule stats monitor top; do
 	GRAMMAR[$object]=$(kcolo $object help)
 done
 
 # As little as can be is started for a check: there are hundreds.
+
+# What has worked is noted: in the end every word of the grammar has to be there.
+kcolo() {
+	command kcolo "$@" || return
+	echo "kcolo $*" >>"$TMP/ran"
+}
 
 # slurp VARIABLE FILE
 slurp() {
@@ -107,7 +113,7 @@ check_help() {
 	check "help" says '^Usage: kcolo ' help
 	check "-h" says '^Usage: kcolo ' -h
 	check "--help" says '^Usage: kcolo ' --help
-	for o in pair flow rule stats monitor; do
+	for o in pair flow rule stats monitor top; do
 		check "$o help" says "^Usage: kcolo .*$o " $o help
 		grammar=${GRAMMAR[$o]/Usage:/      }
 		check "help has the grammar of $o" test "${GRAMMAR[all]/"$grammar"/}" != "${GRAMMAR[all]}"
@@ -173,6 +179,11 @@ check_usage() {
 		# shellcheck disable=SC2086 # words
 		check "usage: $bad" usage monitor $bad
 	done
+	for bad in 'top nosuch' 'top pair' 'top pair a pair b' 'top interval 99' 'top interval 3600001' 'top interval x' 'top count 0' \
+		'top count -1' 'top count' 'top pair 12345678901234567890123456789012'; do
+		# shellcheck disable=SC2086 # words
+		check "usage: $bad" usage top $bad
+	done
 	bad=$(printf '%0100000d' 1)
 	check "usage: a name of 100000 letters" usage pair pair del "$bad"
 }
@@ -190,7 +201,7 @@ synopsis() {
 # grammar PAGE: what the help of a program or an object says up to the explanations.
 grammar() {
 	local words=$1
-	case $words in kcolo-pair | kcolo-flow | kcolo-rule | kcolo-stats | kcolo-monitor) words="kcolo ${words#*-}" ;; esac
+	case $words in kcolo-pair | kcolo-flow | kcolo-rule | kcolo-stats | kcolo-monitor | kcolo-top) words="kcolo ${words#*-}" ;; esac
 	# shellcheck disable=SC2086 # words
 	PATH=$SCRIPTS:$PATH $words help | sed '/^Options:/,$d; /^Sends/,$d' | squeezed
 }
@@ -212,7 +223,7 @@ check_documents() {
 		for page in "$TOOLS"/man/*.8; do
 			check "the manual is well-formed: ${page##*/}" sh -c "! mandoc -Tlint '$page' | grep ."
 		done
-		for page in kcolo kcolo-{pair,flow,rule,stats,monitor,primary,secondary,quick,announce}; do
+		for page in kcolo kcolo-{pair,flow,rule,stats,monitor,top,primary,secondary,quick,announce}; do
 			synopsis "$page" >"$TMP/synopsis"
 			check "the manual's synopsis is what help prints: $page" diff "$TMP/synopsis" <(printf ' '; grammar "$page")
 		done
@@ -224,7 +235,7 @@ check_documents() {
 	else
 		skip "names and manual agree with the spec" "there is no python3-yaml"
 	fi
-	check "completion: objects" completes "flow help monitor pair rule stats" ''
+	check "completion: objects" completes "flow help monitor pair rule stats top" ''
 	check "completion: options" completes "-n -netns" -n
 	check "completion: verbs" completes "add checkpoint del failover help set show" pair ''
 	check "completion: settings" completes "max-bytes max-flows max-packets min-interval mode peer scan timeout vm" \
@@ -236,6 +247,8 @@ check_documents() {
 	check "completion: a rule" completes "action dport dst pair proto sport src" rule add ''
 	check "completion: what a rule does" completes "bypass compare" rule add pair x action ''
 	check "completion: events" completes "all checkpoint flow miscompare pair" monitor ''
+	check "completion: top" completes "count interval" top pair x ''
+	check "completion: stats" completes "help histogram show" stats ''
 	check "completion: devices" completes "lo" pair add x vm lo
 }
 
@@ -318,7 +331,9 @@ for setting in 'timeout timeout_ms 1234' 'scan scan_ms 200' 'max-packets max_pac
 	check "set $word: it shows" py "x[0]['$key'] == $value" pair show a
 	check "set $word: out of range" refused "" pair set a "$word" 4294967295
 done
-check "set mode" silent pair set a mode hold
+check "set mode" silent pair set a mode observe
+check "set mode: it shows" py "x[0]['mode'] == 'observe'" pair show a
+check "set mode back" silent pair set a mode hold
 check "set several" silent pair set a timeout 3000 scan 1000
 check "set several: they show" py "x[0]['timeout_ms'] == 3000 and x[0]['scan_ms'] == 1000" pair show a
 check "set: one wrong, none changed" refused "" pair set a timeout 4000 scan 1
@@ -327,6 +342,34 @@ check "add with all settings" silent pair add a vm vm mode hold timeout 1000 sca
 	max-flows 5 min-interval 7 peer peer role primary
 check "all settings show" says 'timeout 1000 scan 100 max-packets 10 max-bytes 70000 max-flows 5 min-interval 7$' pair show a
 check "set the ports" silent pair set a vm vm peer peer
+check "del after all settings" silent pair del a
+check "add in mode observe" silent pair add a "${P[@]}" mode observe
+check "observe shows" py "x[0]['mode'] == 'observe'" pair show a
+check "set it to hold" silent pair set a mode hold
+
+# ---- rules
+
+check "no rule" silent rule show
+check "no rule: JSON" py 'x == []' rule show pair a
+check "rule add" silent rule add pair a proto udp src 10.0.0.0/24 dst 192.0.2.1 sport 53 dport 1024 action bypass
+check "rule add, IPv6, by number" silent rule add pair a proto 132 src fd00::/64 action compare
+check "rule show" says '^pair a id 1 proto udp src 10.0.0.0 src-len 24 dst 192.0.2.1 dst-len 32 sport 53 dport 1024 action bypass packets 0$' \
+	rule show
+check "rule show: the second" says '^pair a id 2 proto sctp src fd00:: src-len 64 action compare packets 0$' rule show pair a
+check "rule show: JSON" py "[r['id'] for r in x] == [1, 2] and x[0]['action'] == 'bypass' and x[1]['src_len'] == 64" rule
+for bad in 'show x' 'show pair' 'add' 'add pair a' 'add pair a action drop' 'add pair a proto nosuch action bypass' \
+	'add pair a src 10.0.0.1/33 action bypass' 'add pair a src fd00::/129 action bypass' 'add pair a sport 65536 action bypass' \
+	'add pair a action bypass action bypass' 'del' 'del pair a' 'del id 1' 'del pair a id x'; do
+	# shellcheck disable=SC2086 # words
+	check "usage: rule $bad" usage rule rule $bad
+done
+check "rule add: two families" refused "" rule add pair a src 10.0.0.1 dst fd00::1 action bypass
+check "rule add: no such pair" refused "" rule add pair nosuch action bypass
+check "rule show: no such pair" refused "" rule show pair nosuch
+check "rule del: no such rule" refused "" rule del pair a id 3
+check "rule del" silent rule del pair a id 1
+check "rule del: it is gone" py "[r['id'] for r in x] == [2]" rule show
+check "rule del: the last one" silent rule del pair a id 2
 
 # ---- counters
 
@@ -442,6 +485,7 @@ k -b "$TMP/batch" >/dev/null
 check "batch: an open quote" test "$rc" = 1
 batch ''
 check "batch: nothing to do" silent -b "$TMP/batch"
+check "-force: nothing to do" silent -force -b "$TMP/batch"
 k -b "$TMP/nosuch" >/dev/null
 check "batch: no such file" test "$rc:$(wc -l <"$TMP/err")" = 1:1
 
@@ -458,10 +502,16 @@ listening() {
 		/proc/net/netlink
 }
 
-for name in 'all -j monitor' 'all2 -j monitor all' 'pair monitor pair' 'ckpt -ts monitor checkpoint' 'stamp -t monitor pair' \
+# listen NAME ARGS...: in the background; what it was asked is noted.
+listen() {
+	bg "$1" ph kcolo "${@:2}"
+	echo "kcolo ${*:2}" >>"$TMP/ran"
+}
+
+for name in 'all -j monitor' 'all2 -j monitor all' 'pair monitor pair' 'ckpt -ts monitor checkpoint' 'stamp -t monitor pair' 'stamp2 -timestamp monitor pair' 'ckpt2 -tshort monitor checkpoint' \
 	'miscompare monitor miscompare' 'flow monitor flow'; do
 	read -ra words <<<"$name"
-	bg "${words[0]}" ph kcolo "${words[@]:1}"
+	listen "${words[@]}"
 	check "monitor: /proc/net/netlink tells that it listens: ${words[*]:1}" wait_for 5 listening "${words[0]}"
 done
 kcolo -n ph pair set a timeout 1500
@@ -484,6 +534,7 @@ check "monitor: one JSON object a line" python3 - "$TMP/all.out" <<-'END'
 	assert actions[0][0] == 'begin' and actions[1] == ('commit', 1, 'user'), actions
 	assert events[-1]['event'] == 'pair-del' and events[-1]['cause'] == 'user', events
 END
+check "monitor -timestamp, -tshort" sh -c "grep -q '^Timestamp: ' '$TMP/stamp2.out' && grep -Eq '^\[20.*\] checkpoint ' '$TMP/ckpt2.out'"
 check "monitor all: the same" test "$(wc -l <"$TMP/all2.out")" = "$(wc -l <"$TMP/all.out")"
 
 # ends NAME SIGNAL: and well.
@@ -494,7 +545,59 @@ ends() {
 
 check "monitor: SIGINT ends it well" ends all INT
 check "monitor: SIGTERM ends it well" ends pair TERM
-stop all2 ckpt stamp miscompare flow
+stop all2 ckpt ckpt2 stamp stamp2 miscompare flow
+
+# ---- events that come faster than they are read
+
+check "add for the overrun" silent pair add a "${P[@]}" timeout 3000
+listen late -j monitor
+check "monitor: it listens" wait_for 5 listening late
+kill -STOP "${PID[late]}"
+for ((i = 0; i < 20000; i++)); do echo 'pair set a timeout 1000'; done >"$TMP/batch"
+check "20000 events" silent -b "$TMP/batch"
+check "monitor: the last one is lost" silent pair checkpoint a begin
+kill -CONT "${PID[late]}"
+check "monitor: an overrun is told, and how things are" wait_for 20 grep -q '"event":"resync"' "$TMP/late.out"
+check "monitor: after it events come again" silent pair checkpoint a abort
+wait_for 5 grep -q '"action":"abort"' "$TMP/late.out"
+check "monitor: first what was there, then the overrun's resync, then the rest" python3 - "$TMP/late.out" <<-'END'
+	import json, sys
+	events = [json.loads(line) for line in open(sys.argv[1])]
+	names = [e['event'] for e in events]
+	assert names.count('overrun') >= 1 and names.count('resync') == 1, [n for n in names if n != 'pair']
+	at = names.index('resync')
+	assert 'pair' not in names[at:] and len(events) < 20000, (at, len(events))
+	assert not [e for e in events if e.get('action') == 'begin']
+	known = {k: v for k, v in events[at].items() if k != 'timestamp'}
+	assert known == {'event': 'resync', 'pair': 'a', 'role': 'primary', 'vm': 'vm', 'peer': 'peer', 'state': 'checkpoint',
+	                 'epoch': 0}, known
+	assert [e['action'] for e in events[at + 1:]] == ['abort'], events[at:]
+END
+stop late
+check "del after the overrun" silent pair del a
+
+# ---- top
+
+check "add for top" silent pair add a "${P[@]}"
+check "top: a picture" says '^a            primary   running         0      0      0      0      0      0      -      -      0 -$' top interval 100 count 1
+check "top: as many as asked for" test "$(k top pair a interval 100 count 3 | grep -c '^PAIR ')" = 3
+check "top: of a pair that is not there" refused "" top pair nosuch
+check "top: JSON" good -j top interval 100 count 2
+check "top: one object a line" python3 - "$TMP/out" <<-'END'
+	import json, sys
+	lines = [json.loads(line) for line in open(sys.argv[1])]
+	assert len(lines) == 2 and all(100 <= x['interval_ms'] < 5000 for x in lines), lines
+	assert [p['pair'] for p in lines[1]['pairs']] == ['a'] and lines[1]['flows'] == [], lines
+	want = {'pair', 'role', 'state', 'epoch', 'held', 'held_bytes', 'flows', 'miscompares', 'packets_per_s', 'compared_bytes_per_s'}
+	assert set(lines[1]['pairs'][0]) == want, lines[1]['pairs']
+END
+bg top ph kcolo top interval 60000
+check "top: SIGTERM ends it well" sh -c "sleep 0.3; kill ${PID[top]}"
+check "top: its status" reap top
+at ph script -qec 'kcolo top interval 200' /dev/null >"$TMP/screen" < <(sleep 1.5; echo q; sleep 1) &
+check "top: q ends it, on a terminal" wait $!
+check "top: pictures overwrite each other" test "$(grep -c $'\e\\[HPAIR' "$TMP/screen")" -ge 2
+check "del after top" silent pair del a
 
 # ---- connections
 
@@ -530,10 +633,26 @@ if command -v replica >/dev/null; then
 	check "flow show proto by number" py "len(x) == 2" flow show proto 6
 	check "flow show proto of none" py "x == []" flow show proto udp
 	NETNS_FLAG=(-n sh)
+	check "flow save: it has not failed over" refused "" flow save pair a
+	check "failover with connections" silent pair failover a
+	check "flow save" good flow save pair a
+	cp "$TMP/out" "$TMP/flows.json"
+	check "flow save: a format of its own" python3 - "$TMP/flows.json" <<-'END'
+		import json, sys
+		x = json.load(open(sys.argv[1]))
+		assert (x['format'], x['version']) == ('kcolo-flows', 1), x
+		assert all(set(f) == {'proto', 'src', 'sport', 'dst', 'dport', 'active_open', 'offset', 'tsoffset'} for f in x['flows']), x
+	END
 	check "del is refused while connections are translated" refused "" pair del a
 	check "del force nevertheless" silent pair del a force
 	NETNS_FLAG=(-n ph)
 	check "del on the primary" silent pair del a
+	NETNS_FLAG=(-n sh)
+	check "add a secondary for flow restore" silent pair add a role secondary vm vm peer peer
+	check "flow restore" silent flow restore pair a <"$TMP/flows.json"
+	check "flow restore: they are dormant" py "len(x) == len(json.load(open('$TMP/flows.json'))['flows'])" flow show
+	check "del force after flow restore" silent pair del a force
+	NETNS_FLAG=(-n ph)
 else
 	skip "connections" "there is no replica"
 fi
@@ -550,6 +669,7 @@ links() {
 script() {
 	at "$1" "$SCRIPTS/kcolo-$2" "${@:3}" >"$TMP/out" 2>"$TMP/err"
 	rc=$?
+	[ "$rc" != 0 ] || echo "kcolo-${*:2}" >>"$TMP/ran"
 	cat "$TMP/out" "$TMP/err"
 	[ "$rc" = 0 ]
 }
@@ -613,5 +733,60 @@ check "kcolo-secondary down: the guest stays with the clients" sh -c "ip -n sh l
 check "kcolo-secondary down: the hooks are called still" \
 	sh -c "ip -n sh -d link show dev br0 | grep -q 'nf_call_iptables 1 nf_call_ip6tables 1'"
 check "kcolo-secondary down: br1 is gone" sh -c "! ip -n sh link show dev br1 2>/dev/null"
+
+# ---- a kernel that is newer than the tool: the same kernel, and a tool that lacks some names
+
+# The setting "mode", the last counter, the state "checkpoint", the event "checkpoint", and of a miscompare the reason.
+older_tool() {
+	mkdir "$TMP/old" && cp -r "$TOOLS" "$REPO/uapi" "$TMP/old" && cd "$TMP/old/tools/kcolo" &&
+		sed -i '/FIELD(MODE,/,/names_mode),/d' cmd_pair.c && sed -i '/FIELD(REASON,/d' last.c &&
+		sed -i '/\[KCOLO_CMD_CHECKPOINT_NTF\]/d; /^static const struct field checkpoint_fields/,/^};/d' monitor.c &&
+		sed -i '/^\t"events-lost",$/d; /^\t"checkpoint",$/s/.*/\tNULL,/; /^_Static_assert/,/;$/d' names.c &&
+		make -s O="$TMP/old/build" "$TMP/old/build/kcolo"
+}
+
+check "an older tool" older_tool
+check "newer kernel: add" silent pair add a "${P[@]}"
+bg newer ph "$TMP/old/build/kcolo" -j monitor
+check "newer kernel: the monitor listens" wait_for 5 listening newer
+check "newer kernel: begin" silent pair checkpoint a begin
+old() {
+	command "$TMP/old/build/kcolo" -n ph "$@" >"$TMP/out" && cat "$TMP/out"
+}
+check "newer kernel: a setting without a name" sh -c "'$TMP/old/build/kcolo' -n ph pair show a | grep -q ' state unknown-1 .* attr-6 0'"
+old -j pair show >/dev/null
+check "newer kernel: in JSON" true_json "x[0]['attr_6'] == 0 and x[0]['state'] == 'unknown-1' and 'mode' not in x[0]"
+old -j stats show >/dev/null
+check "newer kernel: a counter without a name" true_json "[v for k, v in x[0].items() if k.startswith('attr_')] == [0]"
+check "newer kernel: a counter in text" sh -c "'$TMP/old/build/kcolo' -n ph stats show | grep -Eq '^    attr-[0-9]+ 0$'"
+check "newer kernel: abort" silent pair checkpoint a abort
+check "newer kernel: an event without a name" wait_for 5 grep -Eq '"event":"event-[0-9]+","pair":"a","attr_[0-9]+":' "$TMP/newer.out"
+stop newer
+check "newer kernel: del" silent pair del a
+
+# ---- nothing is left out
+
+check "kcolo-secondary -n takeover, of a router" script sh secondary -n takeover vm vm bridge br0 router announce "$GUEST_MAC" fd00::2
+ip -n sh link set dev vm nomaster
+check "kcolo-secondary -n up" script sh secondary -n up bridge br1 vm vm peer peer
+check "kcolo-secondary -n up: nothing is there" sh -c "! ip -n sh link show dev br1 2>/dev/null"
+check "kcolo-secondary up" script sh secondary up bridge br1 vm vm peer peer
+check "kcolo-secondary -n down" script sh secondary -n down vm vm
+check "kcolo-secondary -n down: br1 is there" ip -n sh link show dev br1
+check "kcolo-secondary down, again" script sh secondary down vm vm
+check "kcolo-primary up, another name" script ph primary up bridge br0 uplink uplink vm vm peer peer peer-bridge brq
+check "kcolo-primary up: it has that name" ip -n ph link show dev brq
+check "kcolo-primary -n down" script ph primary -n down vm vm all
+check "kcolo-primary -n down: it is there" ip -n ph link show dev brq
+check "kcolo-primary down, another name" script ph primary down vm vm all
+for role in primary secondary; do
+	check "kcolo-$role help, last" script ph $role help
+done
+check "kcolo-announce" at ph "$TOOLS/../build/kcolo-announce" dev uplink mac "$GUEST_MAC" times 1 interval 10 router "${GUEST[4]}" "${GUEST[6]}"
+echo "kcolo-announce dev uplink mac $GUEST_MAC times 1 interval 10 router" >>"$TMP/ran"
+for program in kcolo kcolo-primary kcolo-secondary kcolo-announce; do
+	check "every command and every word of $program was used: help and manual tell the same" \
+		sh -c "PATH=$SCRIPTS:\$PATH $program help | '$SELFTESTS/exercised.py' '$TMP/ran'"
+done
 
 finish

@@ -12,6 +12,7 @@ quick() {
 	local ns=$1 want=$2; shift 2
 	at "$ns" "$SCRIPTS/kcolo-quick" "$@" >"$TMP/out" 2>&1
 	local got=$?
+	[ "$got" != 0 ] || echo "kcolo-quick $*" >>"$TMP/ran"
 	cat "$TMP/out"
 	[ "$got" = "$want" ]
 }
@@ -94,5 +95,9 @@ for words in '' up down 'up a b' 'nosuch a' 'up nosuchfile' "-x up $TMP/p.conf";
 	check "usage: $words" quick ph 1 $words
 done
 check "help" quick ph 0 help
+
+check "help" quick ph 0 help
+check "every command and every word of kcolo-quick was used" \
+	sh -c "'$SCRIPTS/kcolo-quick' help | '$SELFTESTS/exercised.py' '$TMP/ran'"
 
 finish
