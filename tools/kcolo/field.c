@@ -31,17 +31,19 @@ struct attrs {
 	size_t len;
 };
 
-#define attrs_for_each(attr, attrs)					\
-	for ((attr) = (attrs)->data;					\
-	     mnl_attr_ok(attr, (char *)(attrs)->data + (attrs)->len -	\
-			       (char *)(attr));				\
-	     (attr) = mnl_attr_next(attr))
+static bool attr_in(const struct attrs *attrs, const struct nlattr *attr)
+{
+	const char *end = (const char *)attrs->data + attrs->len;
+
+	return mnl_attr_ok(attr, end - (const char *)attr);
+}
 
 static const struct nlattr *attr_find(const struct attrs *attrs, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	attrs_for_each(attr, attrs)
+	for (attr = attrs->data; attr_in(attrs, attr);
+	     attr = mnl_attr_next(attr))
 		if (mnl_attr_get_type(attr) == type)
 			return attr;
 	return NULL;
@@ -64,7 +66,8 @@ static void get_unknown(const struct field *fields, const struct attrs *attrs,
 	const struct nlattr *attr;
 	char key[16];
 
-	attrs_for_each(attr, attrs) {
+	for (attr = attrs->data; attr_in(attrs, attr);
+	     attr = mnl_attr_next(attr)) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (attr_known(fields, type))
