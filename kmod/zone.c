@@ -15,6 +15,7 @@
 #include "zone.h"
 
 #define ZONE_FIRST	0x8000	/* away from the small numbers that people use */
+#define ZONE_VLANS	0xa000	/* those before are for pairs, whoever uses VLANs (S4) */
 #define ZONE_LAST	0xfffe
 #define ZONES_MAX	1024	/* of a pair; a guest may use any VLAN it likes */
 
@@ -39,7 +40,7 @@ static struct kcolo_zone *make_zone(struct kcolo_pair *pair, bool vm, u32 vlan,
 	zone->vlan = vlan;
 	zone->vm = vm;
 	if (xa_alloc_bh(&ids, &zone->id, zone,
-			XA_LIMIT(ZONE_FIRST, ZONE_LAST), gfp)) {
+			XA_LIMIT(vlan ? ZONE_VLANS : ZONE_FIRST, ZONE_LAST), gfp)) {
 		kfree(zone);
 		return NULL;
 	}
