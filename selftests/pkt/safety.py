@@ -9,7 +9,7 @@ import zlib
 
 import harness
 import packet
-from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Sent, case, check, equal, run, stream, tag
+from harness import CLIENT, GUEST, CLIENT_MAC, GUEST_MAC, Port, Sent, case, check, equal, run, stream, tag
 from packet import BROADCAST, eth, ip4, ip6
 
 STP_MAC, LLDP_MAC = bytes.fromhex('0180c2000000'), bytes.fromhex('0180c200000e')
@@ -570,3 +570,86 @@ def r10_held_packets_use_up_no_quota(f, tags):
     finally:
         os.close(tap.fd)
         f.spoilt = True
+
+
+# --- S4, R10: other pairs ---
+
+class Bad:
+    """A guest next door, of pair q on the same host, and its secondary: what they can do to be a nuisance."""
+
+    limits = {'max_packets': 200, 'max_bytes': 1 << 20, 'max_flows': 100}
+
+    def __init__(self, f):
+        self.f, self.n = f, 0
+        run('ip', '-n', f.host, '-batch', '-', stdin='\n'.join(
+            ['link add vm9 type veth peer name g9', 'link add peer9 type veth peer name s9'] + f.bridge('br9', 'vm9') +
+            f.bridge('brp9', 'peer9') + ['link set dev g9 up', 'link set dev s9 up']))
+        f.nl.call('pair_add', pair='q', role='primary', vm='vm9', peer='peer9', timeout=100, scan=10, **self.limits)
+        self.guest, self.secondary = Port('g9', f.host, 'g9'), Port('s9', f.host, 's9')
+
+    def say(self, flags, data=b'', **kw):
+        self.n += 1
+        return packet.tcp(GUEST[False], CLIENT[False], 80, 1024 + self.n % 60000, self.n << 16, 1, flags, data,
+                          macs=(CLIENT_MAC, GUEST_MAC), **kw)[0]
+
+    def flood(self):
+        """Datagrams in flows of their own, which nobody answers."""
+        self.n += 1
+        self.guest.send(packet.udp(GUEST[False], CLIENT[False], 53, 1024 + self.n % 60000, bytes(1000),
+                                   macs=(CLIENT_MAC, GUEST_MAC)))
+
+    def forget(self):
+        """Connections that are opened and never used, by both sides."""
+        frame = self.say('SA')
+        self.guest.send(frame)
+        self.secondary.send(frame[:22] + b'\x01' + frame[23:])
+
+    def malformed(self):
+        kind = self.n % 4
+        self.guest.send(self.say('A', bytes(50), **({'ihl': 4}, {'total': 30}, {'doff': 15}, {'doff': 2})[kind]))
+
+    def differ(self):
+        self.guest.send(self.say('S'))
+        self.secondary.send(packet.udp(GUEST[False], CLIENT[False], 53, 1024 + self.n % 60000, bytes(900), ttl=1,
+                                       macs=(CLIENT_MAC, GUEST_MAC)))
+
+    def restart(self):
+        """The guest reboots: its port goes and comes."""
+        self.f.set_up(self.f.host, 'vm9', False)
+        self.f.set_up(self.f.host, 'vm9', True)
+
+    def leave(self):
+        self.f.nl.call('pair_del', pair='q', force=True)
+        self.guest.close()
+        self.secondary.close()
+        for dev in 'vm9', 'peer9', 'br9', 'brp9':
+            run('ip', '-n', self.f.host, 'link', 'del', dev)
+
+
+@case(ip=(4,), each={k: k for k in ('flood', 'forget', 'malformed', 'differ', 'restart')})
+def s4_a_bad_guest_disturbs_no_other_pair(f, what):
+    """Its limits are its own; the neighbour's packets leave as soon as ever."""
+    bad = Bad(f)
+    try:
+        c = f.open()
+        for n in range(10):
+            for _ in range(1 if what == 'restart' else 100):
+                getattr(bad, what)()
+            p = c.pvm('PA', 100)
+            c.svm('PA', 100)
+            c.out(p)
+            c.client()
+        s = f.stats('q')
+        check(s['held'] <= bad.limits['max_packets'], 'it holds %d packets', s['held'])
+        check(s['held_bytes'] <= bad.limits['max_bytes'], 'it holds %d bytes', s['held_bytes'])
+        check(s['flows'] <= bad.limits['max_flows'], 'it has %d flows', s['flows'])
+        if what in ('flood', 'forget'):
+            check(s['overflow'], 'nothing overflows')
+        equal(s['primary_packets'], s['passed'] + s['hold'] + s['malformed'] + s['overflow'] + s['nomem'],
+              'its packets')
+        mine = f.stats()
+        equal((mine['miscompares'], mine['timeouts'], mine['requests'], mine['hold']), (0, 0, 0, mine['released']))
+    finally:
+        bad.leave()
+        f.pump(0)
+        f.events = [e for e in f.events if e.get('pair') != 'q']
