@@ -1,0 +1,259 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""faults.py [--seconds N] [--seed N] - no memory, at each place in turn, in a VM with the module of ./faults.
+
+ load      the module is loaded, and each call for memory that it makes fails once: it is refused, nothing is left
+ config    each operation, and each call of kcolo and (fail-nth) of the core fails once: either it is carried out or
+           nothing has changed, and the next time it works
+ traffic   under the packet fuzzer each site fails again and again
+"""
+
+import argparse
+import contextlib
+import mmap
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, '../pkt')]
+import harness                                                          # noqa: E402
+import lifecycle                                                        # noqa: E402
+import packets                                                          # noqa: E402
+from genl import Refused                                                # noqa: E402
+from harness import check, equal, libc                                  # noqa: E402
+
+PARAMETERS = '/sys/module/kcolo/parameters/'
+sites = {}                  # (function, call): [reached, failed]
+
+
+def parameter(name, value):
+    with open(PARAMETERS + name, 'w') as f:
+        f.write(str(value))
+
+
+def pending():
+    with open(PARAMETERS + 'fault_nth') as f:
+        return int(f.read())
+
+
+def gather():
+    """What the module has counted since it was loaded."""
+    with open(PARAMETERS + 'fault_sites') as f:
+        for line in f.read().splitlines():
+            function, call, reached, failed = line.split()
+            seen = sites.setdefault((function, call), [0, 0])
+            seen[0] += int(reached)
+            seen[1] += int(failed)
+
+
+def load():
+    harness.insmod()            # what it needs is there
+    harness.rmmod()
+    with open(os.environ['KCOLO_KO']) as ko:
+        for n in range(1, 100):
+            if not libc.syscall(harness.SYS_FINIT_MODULE, ko.fileno(), b'fault_nth=%d' % n, 0):
+                break
+            check(not harness.module_loaded(), 'it has failed and is there')
+            check(not lifecycle.slabs(), 'call %d failed, slab caches are left: %r', n, lifecycle.slabs())
+    print('# %d calls fail when it is loaded' % (n - 1))
+    check(5 < n < 99, 'the module was loaded when call %d failed', n)
+    equal(pending() > 0, True, 'a failure is pending')
+    parameter('fault_nth', 0)
+    gather()
+    for seen in sites.values():     # the counts of those that failed went with the module
+        seen[1] = 1
+    harness.rmmod()
+
+
+class Core:
+    """fail-nth: an allocation of this thread, in whatever code."""
+
+    def __init__(self):
+        # Opened once, since opening wants memory, too.
+        self.fd = os.open('/proc/thread-self/fail-nth', os.O_RDWR)
+        for which in 'failslab', 'fail_page_alloc':
+            with contextlib.suppress(OSError), open('/sys/kernel/debug/%s/ignore-gfp-wait' % which, 'w') as f:
+                f.write('N')
+            with contextlib.suppress(OSError), open('/sys/kernel/debug/%s/verbose' % which, 'w') as f:
+                f.write('0')
+
+    def arm(self, n):
+        os.pwrite(self.fd, b'%d' % n, 0)
+
+    def missed(self):
+        left = int(os.pread(self.fd, 20, 0).rstrip(b'\0\n') or 0)
+        self.arm(0)
+        return left > 0
+
+
+class Own:
+    def arm(self, n):
+        parameter('fault_nth', n)
+
+    def missed(self):
+        left = pending()
+        parameter('fault_nth', 0)
+        return left > 0
+
+
+def told(f):
+    """What an operation may have changed."""
+    return ([{k: v for k, v in p.items() if k != 'request'} for p in f.nl.call('pair_get', dump=True)],
+            f.nl.call('rule_get', dump=True))
+
+
+ADD = {'primary': {'role': 'primary', 'vm': 'vm', 'peer': 'peer'},
+       'secondary': {'role': 'secondary', 'vm': 'vm', 'peer': 'peer'}}
+RESTORE = {'src': harness.CLIENT[False], 'dst': harness.GUEST[False], 'sport': 1000, 'dport': 80, 'offset': 1,
+           'tsoffset': 2}
+
+
+def operations(role):
+    """(request, request that undoes it or None); each is tried until no call of it is left to fail."""
+    p = harness.PAIR
+    yield ('pair_add', {'pair': p, **ADD[role]}), ('pair_del', {'pair': p, 'force': True})
+    yield None, ('pair_add', {'pair': p, **ADD[role]})
+    yield ('pair_set', {'pair': p, 'vm': 'vm', 'peer': 'peer', 'timeout': 1000}), ('pair_set', {'pair': p, 'timeout': 30000})
+    yield ('pair_set', {'pair': p, 'mode': 'observe'}), ('pair_set', {'pair': p, 'mode': 'hold'})
+    yield ('rule_add', {'pair': p, 'rule_action': 'bypass', 'sport': 9}), None
+    yield ('pair_get', {'pair': p}), None
+    yield ('stats_get', {'pair': p}), None
+    if role == 'secondary':
+        yield ('flow_restore', {'pair': p, **RESTORE}), None
+    yield ('checkpoint', {'pair': p, 'action': 'begin'}), None
+    yield ('checkpoint', {'pair': p, 'action': 'commit', 'epoch': 7}), None
+    yield ('pair_del', {'pair': p, 'force': True}), ('pair_add', {'pair': p, **ADD[role]})
+
+
+def one(f, how, request, undo):
+    cmd, fields = request
+    n = 0
+    while True:
+        n += 1
+        check(n < 400, '%s has no end', cmd)
+        before = told(f)
+        how.arm(n)
+        try:
+            f.nl.call(cmd, **fields)
+            refused = None
+        except (Refused, OSError) as e:
+            refused = e
+        missed = how.missed()
+        f.nl.sock.close()               # an answer that could not be sent
+        f.nl = None
+        f.call_up(listen=False)
+        if missed:
+            check(not refused, '%s with nothing failing: %s', cmd, refused)
+            return n - 1
+        if told(f) == before:
+            continue
+        # It was carried out although something has failed; or it says that it failed, since no answer could be sent.
+        with contextlib.suppress(Refused):
+            if undo:
+                f.nl.call(undo[0], **undo[1])
+
+
+def config(role):
+    f = {'primary': harness.Primary, 'secondary': harness.Secondary}[role]()
+    f.hang_up()
+    f.call_up(listen=False)
+    for how in Own(), Core():
+        failed = 0
+        for request, undo in operations(role):
+            if request:
+                failed += one(f, how, request, undo)
+            if undo and not (request and request[0] == 'pair_del'):
+                f.nl.call(undo[0], **undo[1])
+        equal(f.nl.call('pair_get', dump=True), [], 'pairs that are left')
+        print('# %s: %d calls of %s failed' % (role, failed, 'kcolo' if isinstance(how, Own) else 'the core'))
+    gather()
+    f.hang_up()
+    harness.rmmod()
+    harness.insmod()
+    f.destroy()
+
+
+def traffic(role, seconds, seed, program):
+    f = {'primary': harness.Primary, 'secondary': harness.Secondary}[role]()
+    rand = random.Random(seed)
+    with tempfile.NamedTemporaryFile() as shared:
+XX, False, {'timeout': 200, 'scan': 50})
+        for p in f.ports.values():
+            p.close()
+        control = packets.Control(f, rand, tags)
+        p = subprocess.Popen([program, role, str(seconds), str(seed), shared.name], stdout=subprocess.PIPE, text=True)
+        try:
+            while p.poll() is None:
+                parameter('fault_every', rand.choice((0, 2, 3, 5, 7, 23)))
+                time.sleep(rand.random() * 0.3)
+                with contextlib.suppress(Refused, OSError):
+                    control.step()
+                f.nl.sock.close()
+                f.nl = None
+                f.call_up(listen=False)
+        finally:
+            p.kill()
+            parameter('fault_every', 0)
+        said = p.stdout.read().strip()
+        check(p.returncode == 0, 'the fuzzer: exit %d: %s', p.returncode, said)
+    s = f.stats()
+    equal(s['hold'], s['released'] + s['flushed'] + s['dropped_reset'] + s['held'], 'hold')
+    print('# %s: %s; nomem=%d untranslatable=%d' % (role, said[:100], s['nomem'], s['untranslatable']))
+    gather()
+    f.stop()
+    f.ports = {}
+    f.destroy()
+
+
+def reached():
+    """Of all sites most have failed; those that have not are printed."""
+    out = subprocess.run(['nm', os.environ['KCOLO_KO']], stdout=subprocess.PIPE, text=True, check=True).stdout
+    total = sum('kcolo_fault_site' in line for line in out.splitlines())
+    failed = [k for k, v in sites.items() if v[1]]
+    print('# %d sites, %d reached, %d failed, %d failures' %
+          (total, len(sites), len(failed), sum(v[1] for v in sites.values())))
+    for k, v in sites.items():
+        if not v[1]:
+            print('# reached %d times, never failed: %s in %s' % (v[0], k[1], k[0]))
+    check(len(failed) >= 0.7 * total, 'only %d of %d sites have failed', len(failed), total)
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('--seconds', type=float, default=10)
+    a.add_argument('--seed', type=int, default=random.SystemRandom().getrandbits(31))
+    args = a.parse_args()
+    program = os.path.join(tempfile.mkdtemp(), 'packets')
+    harness.run('cc', '-O1', '-g', '-Wall', '-o', program, os.path.join(HERE, 'packets.c'))
+    tests = [('load', load), ('config_primary', lambda: config('primary')),
+             ('config_secondary', lambda: config('secondary')),
+             ('traffic_primary', lambda: traffic('primary', args.seconds, args.seed, program)),
+             ('traffic_secondary', lambda: traffic('secondary', args.seconds, args.seed, program)),
+             ('works_after_primary', lambda: packets.works('primary')),
+             ('works_after_secondary', lambda: packets.works('secondary')), ('reached', reached)]
+    print('KTAP version 1\n1..%d\n# seed %d' % (len(tests), args.seed))
+    kmsg, bad = harness.Kmsg(), 0
+    for n, (name, what) in enumerate(tests, 1):
+        problem = []
+        try:
+            if name != 'load':
+                harness.insmod()
+            what()
+        except harness.Fail as e:
+            problem.append(str(e))
+        problem += ['kernel: ' + line for line in kmsg.complaints()]
+        print('%s %d %s' % ('not ok' if problem else 'ok', n, name))
+        for line in problem:
+            print('#   ' + line[:2000])
+        sys.stdout.flush()
+        bad += bool(problem)
+    return bad > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
