@@ -353,10 +353,10 @@ check "no rule" silent rule show
 check "no rule: JSON" py 'x == []' rule show pair a
 check "rule add" silent rule add pair a proto udp src 10.0.0.0/24 dst 192.0.2.1 sport 53 dport 1024 action bypass
 check "rule add, IPv6, by number" silent rule add pair a proto 132 src fd00::/64 action compare
-check "rule show" says '^pair a id 1 proto udp src 10.0.0.0 src-len 24 dst 192.0.2.1 dst-len 32 sport 53 dport 1024 action bypass packets 0$' \
+check "rule show" says '^pair a id 1 proto udp src 10.0.0.0/24 dst 192.0.2.1/32 sport 53 dport 1024 action bypass packets 0$' \
 	rule show
-check "rule show: the second" says '^pair a id 2 proto sctp src fd00:: src-len 64 action compare packets 0$' rule show pair a
-check "rule show: JSON" py "[r['id'] for r in x] == [1, 2] and x[0]['action'] == 'bypass' and x[1]['src_len'] == 64" rule
+check "rule show: the second" says '^pair a id 2 proto sctp src fd00::/64 action compare packets 0$' rule show pair a
+check "rule show: JSON" py "[r['id'] for r in x] == [1, 2] and x[0]['action'] == 'bypass' and x[1]['src'] == 'fd00::/64'" rule
 for bad in 'show x' 'show pair' 'add' 'add pair a' 'add pair a action drop' 'add pair a proto nosuch action bypass' \
 	'add pair a src 10.0.0.1/33 action bypass' 'add pair a src fd00::/129 action bypass' 'add pair a sport 65536 action bypass' \
 	'add pair a action bypass action bypass' 'del' 'del pair a' 'del id 1' 'del pair a id x'; do
@@ -599,6 +599,36 @@ check "top: q ends it, on a terminal" wait $!
 check "top: pictures overwrite each other" test "$(grep -c $'\e\\[HPAIR' "$TMP/screen")" -ge 2
 check "del after top" silent pair del a
 
+# ---- a kernel that is newer than the tool: the same kernel, and a tool that lacks some names
+
+# The setting "mode", the last counter, the state "checkpoint", the event "checkpoint", and of a miscompare the reason.
+older_tool() {
+	mkdir "$TMP/old" && cp -r "$TOOLS" "$REPO/uapi" "$TMP/old" && cd "$TMP/old/tools/kcolo" &&
+		sed -i '/FIELD(MODE,/,/names_mode),/d' cmd_pair.c && sed -i '/FIELD(REASON,/d' last.c &&
+		sed -i '/\[KCOLO_CMD_CHECKPOINT_NTF\]/d; /^static const struct field checkpoint_fields/,/^};/d' monitor.c &&
+		sed -i '/^\t"events-lost",$/d; /^\t"checkpoint",$/s/.*/\tNULL,/; /^_Static_assert/,/;$/d' names.c &&
+		make -s O="$TMP/old/build" "$TMP/old/build/kcolo"
+}
+
+check "an older tool" older_tool
+check "newer kernel: add" silent pair add a "${P[@]}"
+bg newer ph "$TMP/old/build/kcolo" -j monitor
+check "newer kernel: the monitor listens" wait_for 5 listening newer
+check "newer kernel: begin" silent pair checkpoint a begin
+old() {
+	command "$TMP/old/build/kcolo" -n ph "$@" >"$TMP/out" && cat "$TMP/out"
+}
+check "newer kernel: a setting without a name" sh -c "'$TMP/old/build/kcolo' -n ph pair show a | grep -q ' state unknown-1 .* attr-6 0'"
+old -j pair show >/dev/null
+check "newer kernel: in JSON" true_json "x[0]['attr_6'] == 0 and x[0]['state'] == 'unknown-1' and 'mode' not in x[0]"
+old -j stats show >/dev/null
+check "newer kernel: a counter without a name" true_json "[v for k, v in x[0].items() if k.startswith('attr_')] == [0]"
+check "newer kernel: a counter in text" sh -c "'$TMP/old/build/kcolo' -n ph stats show | grep -Eq '^    attr-[0-9]+ 0$'"
+check "newer kernel: abort" silent pair checkpoint a abort
+check "newer kernel: an event without a name" wait_for 5 grep -Eq '"event":"event-[0-9]+","pair":"a","attr_[0-9]+":' "$TMP/newer.out"
+stop newer
+check "newer kernel: del" silent pair del a
+
 # ---- connections
 
 flow_line() {
@@ -633,7 +663,6 @@ if command -v replica >/dev/null; then
 	check "flow show proto by number" py "len(x) == 2" flow show proto 6
 	check "flow show proto of none" py "x == []" flow show proto udp
 	NETNS_FLAG=(-n sh)
-	check "flow save: it has not failed over" refused "" flow save pair a
 	check "failover with connections" silent pair failover a
 	check "flow save" good flow save pair a
 	cp "$TMP/out" "$TMP/flows.json"
@@ -733,36 +762,6 @@ check "kcolo-secondary down: the guest stays with the clients" sh -c "ip -n sh l
 check "kcolo-secondary down: the hooks are called still" \
 	sh -c "ip -n sh -d link show dev br0 | grep -q 'nf_call_iptables 1 nf_call_ip6tables 1'"
 check "kcolo-secondary down: br1 is gone" sh -c "! ip -n sh link show dev br1 2>/dev/null"
-
-# ---- a kernel that is newer than the tool: the same kernel, and a tool that lacks some names
-
-# The setting "mode", the last counter, the state "checkpoint", the event "checkpoint", and of a miscompare the reason.
-older_tool() {
-	mkdir "$TMP/old" && cp -r "$TOOLS" "$REPO/uapi" "$TMP/old" && cd "$TMP/old/tools/kcolo" &&
-		sed -i '/FIELD(MODE,/,/names_mode),/d' cmd_pair.c && sed -i '/FIELD(REASON,/d' last.c &&
-		sed -i '/\[KCOLO_CMD_CHECKPOINT_NTF\]/d; /^static const struct field checkpoint_fields/,/^};/d' monitor.c &&
-		sed -i '/^\t"events-lost",$/d; /^\t"checkpoint",$/s/.*/\tNULL,/; /^_Static_assert/,/;$/d' names.c &&
-		make -s O="$TMP/old/build" "$TMP/old/build/kcolo"
-}
-
-check "an older tool" older_tool
-check "newer kernel: add" silent pair add a "${P[@]}"
-bg newer ph "$TMP/old/build/kcolo" -j monitor
-check "newer kernel: the monitor listens" wait_for 5 listening newer
-check "newer kernel: begin" silent pair checkpoint a begin
-old() {
-	command "$TMP/old/build/kcolo" -n ph "$@" >"$TMP/out" && cat "$TMP/out"
-}
-check "newer kernel: a setting without a name" sh -c "'$TMP/old/build/kcolo' -n ph pair show a | grep -q ' state unknown-1 .* attr-6 0'"
-old -j pair show >/dev/null
-check "newer kernel: in JSON" true_json "x[0]['attr_6'] == 0 and x[0]['state'] == 'unknown-1' and 'mode' not in x[0]"
-old -j stats show >/dev/null
-check "newer kernel: a counter without a name" true_json "[v for k, v in x[0].items() if k.startswith('attr_')] == [0]"
-check "newer kernel: a counter in text" sh -c "'$TMP/old/build/kcolo' -n ph stats show | grep -Eq '^    attr-[0-9]+ 0$'"
-check "newer kernel: abort" silent pair checkpoint a abort
-check "newer kernel: an event without a name" wait_for 5 grep -Eq '"event":"event-[0-9]+","pair":"a","attr_[0-9]+":' "$TMP/newer.out"
-stop newer
-check "newer kernel: del" silent pair del a
 
 # ---- nothing is left out
 
