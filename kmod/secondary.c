@@ -15,6 +15,7 @@
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
+#include <net/netfilter/nf_conntrack_seqadj.h>
 
 #include "conn.h"
 #include "known.h"
@@ -456,6 +457,23 @@ drop:
 	return NF_DROP;
 }
 
+/*
+ * Each segment of a connection that began before the pair has a new conntrack of its
+ * own, until the first one is confirmed on its way out. Of those that wait only one
+ * could be, the others would be dropped for it. They need none (W6).
+ */
+static void untrack_midstream(struct sk_buff *skb)
+{
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	if (!ct || nf_ct_is_confirmed(ct) || nf_ct_is_template(ct) ||
+	    nf_ct_protonum(ct) != IPPROTO_TCP || nfct_seqadj(ct))
+		return;
+	nf_reset_ct(skb);
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+}
+
 /* C6: a frame that must not be translated before it is known how. */
 static unsigned int wait_for_end(struct kcolo_pair *pair, struct sk_buff *skb,
 				 const struct nf_hook_state *state)
@@ -494,9 +512,12 @@ unsigned int kcolo_secondary_gate(struct kcolo_pair *pair, struct sk_buff *skb,
 {
 	bool checkpoint = kcolo_phase(pair).state == KCOLO_STATE_CHECKPOINT;
 
-	if (!from_vm)
+	if (!from_vm) {
+		if (checkpoint || READ_ONCE(pair->flushing))
+			untrack_midstream(skb);
 		return checkpoint ? wait_for_end(pair, skb, state) :
 				    kcolo_hold_behind(pair, skb, state);
+	}
 	if (!checkpoint)
 		return NF_ACCEPT;
 	kcolo_count_drop(pair, GATED, skb);

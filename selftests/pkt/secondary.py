@@ -647,6 +647,25 @@ def c6_mirrored_frames_wait(f, commit):
     d.talk()
 
 
+@case('secondary', each={'commit': True, 'abort': False})
+def c6_frames_in_midstream_wait(f, commit):
+    """Those of connections that are older than the pair as well, all of them."""
+    c, d = f.conn(offset=0), f.conn(offset=0)
+    for e in c, d:
+        e.c_nxt = e.s_nxt = 5000
+    f.begin()
+    waiting = [e.mirror('PA', 100, deliver=False) for n in range(4) for e in (c, d)]
+    f.wait_stats(waited=8)
+    if commit:
+        f.commit()
+    else:
+        f.abort()
+    f.expect_order('sv', *waiting)
+    for e in c, d:
+        e.svm('PA', 100)
+        e.mirror('PA', 100)
+
+
 @case('secondary', max_packets=16)
 def c6_waiting_is_capped(f):
     f.allow.add('wait_dropped')
