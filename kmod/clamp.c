@@ -78,7 +78,8 @@ static void tell_newest(struct kcolo_flow *flow, const struct kcolo_seg *seg,
  * @win: its window as on the wire
  *
  * Without memory it leaves as it is: the secondary drops what it has no room for. So it
- * does in mode observe, where nothing depends on the secondary (R14).
+ * does in mode observe, where nothing depends on the secondary (R14), and if its header
+ * is signed.
  */
 void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 		       struct sk_buff *skb, u32 l4, u32 data, u16 win)
@@ -89,7 +90,10 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 
 	if (likely(to == win && !late))
 		return;
-	if (kcolo_observes(flow->pair) || skb_ensure_writable(skb, data)) {
+	if (flow->p_sig)
+		kcolo_count(flow->pair, SIGNED);
+	if (flow->p_sig || kcolo_observes(flow->pair) ||
+	    skb_ensure_writable(skb, data)) {
 		kcolo_window_left(&flow->win, seg, win);
 		return;
 	}
@@ -157,7 +161,7 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 	u32 mac_len = like->data - skb_mac_header(like);
 	struct sk_buff *skb;
 
-	if (!note->ok || kcolo_observes(flow->pair) ||
+	if (!note->ok || flow->p_sig || kcolo_observes(flow->pair) ||
 	    !kcolo_window_loosened(&flow->win, flow->ack_out))
 		return NULL;
 	skb = alloc_skb(LL_MAX_HEADER + mac_len + KCOLO_ACK_ROOM, GFP_ATOMIC);

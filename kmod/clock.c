@@ -28,13 +28,14 @@
 /* Two minutes, if the tick is a millisecond; more is no clock of a replica. */
 #define LEAD_MAX 131072
 
-/* The timestamps of a held packet, NULL if it has none. */
-static const u8 *stamps(const struct kcolo_held *held)
+/* The timestamps of a held packet, NULL if it has none or they are signed. */
+static const u8 *stamps(const struct kcolo_flow *flow,
+			const struct kcolo_held *held)
 {
 	const u8 *th = held->skb->data + held->l4;
 	struct kcolo_tcp_opts opts;
 
-	if (held->data - held->l4 == sizeof(struct tcphdr))
+	if (flow->p_sig || held->data - held->l4 == sizeof(struct tcphdr))
 		return NULL;
 	kcolo_tcp_opts(&opts, th, held->data - held->l4);
 	return opts.ts ? th + opts.ts : NULL;
@@ -55,7 +56,7 @@ static void change(struct kcolo_held *held, const struct kcolo_shift *shift)
  */
 void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	const u8 *ts = stamps(held);
+	const u8 *ts = stamps(flow, held);
 	struct kcolo_shift shift = {};
 	u32 tsval;
 
@@ -114,7 +115,7 @@ void kcolo_clock_follow(struct kcolo_flow *flow,
  */
 void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	const u8 *ts = flow->s_ts_ok ? stamps(held) : NULL;
+	const u8 *ts = flow->s_ts_ok ? stamps(flow, held) : NULL;
 	struct kcolo_shift shift = {};
 
 	if (!ts || !(held->seg.flags & KCOLO_TCP_ACK))

@@ -475,6 +475,7 @@ struct kcolo_ack_head {
  * @lossy: packets of the secondary were lost on their way here
  * @s_tsecr: the client's newest timestamp that the secondary echoed, if @s_ts_ok
  * @p_ts_ok: the primary sends timestamps
+ * @p_sig: the primary signs its segments: none must be written
  * @s_ts_ok: the secondary has echoed one since the SYN
  * @ts_out_ok: one has left since the SYN
  * @p_heard: monotonic ns, last packet of the primary
@@ -525,6 +526,7 @@ struct kcolo_flow {
 	bool out_ok;
 	bool lossy;
 	bool p_ts_ok;
+	bool p_sig;
 	bool s_ts_ok;
 	bool ts_out_ok;
 	u64 p_heard;
@@ -750,6 +752,10 @@ bool kcolo_segment_needed(const struct sk_buff *skb);
 unsigned int kcolo_segment(struct kcolo_pair *pair, struct sk_buff *skb,
 			   const struct nf_hook_state *state, kcolo_take_t fn,
 			   enum kcolo_side side);
+
+/* strip.c */
+void kcolo_strip(struct kcolo_pair *pair, struct sk_buff *skb,
+		 const struct kcolo_pkt *pkt);
 
 /* lower.c */
 void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,

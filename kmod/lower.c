@@ -146,7 +146,9 @@ void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
 static bool worth_telling(const struct kcolo_flow *flow,
 			  const struct kcolo_lowered *note)
 {
-	if (!flow->win.s_ok || note->ack != flow->cmp.side[KCOLO_S].ack)
+	/* Of one who signs the client believes nothing that is not signed. */
+	if (flow->p_sig || !flow->win.s_ok ||
+	    note->ack != flow->cmp.side[KCOLO_S].ack)
 		return false;
 	/* C0: what a connection that is older than the pair was told is not known. */
 	if (!flow->out_ok)
@@ -321,8 +323,8 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	struct tcphdr *th;
 	u32 skip, len, ack;
 
-	if (!seg || seg->flags & KCOLO_TCP_SYN || !p->ack_ok || p->syn_new ||
-	    !s->ack_ok || s->syn_new)
+	if (!seg || flow->p_sig || seg->flags & KCOLO_TCP_SYN || !p->ack_ok ||
+	    p->syn_new || !s->ack_ok || s->syn_new)
 		return NULL;
 	from = seq_max(from, seg->seq);
 	if (!seq_before(from, flow->cmp.cmp))

@@ -23,6 +23,8 @@
 #define OPT_SACK	5
 #define OPT_TS		8
 #define OPT_TS_LEN	10
+#define OPT_MD5		19
+#define OPT_AO		29
 #define WSCALE_MAX	14	/* RFC 7323 */
 
 static u16 get16(const u8 *p)
@@ -218,6 +220,8 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 			opts->scaled = true;
 		} else if (kind == OPT_TS && len == OPT_TS_LEN) {
 			opts->ts = off + 2;
+		} else if (kind == OPT_MD5 || kind == OPT_AO) {
+			opts->sig = true;
 		}
 		off += len;
 	}

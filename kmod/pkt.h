@@ -118,6 +118,7 @@ struct kcolo_pkt {
  * @ts: offset of TSval from the TCP header, 0 if none
  * @wscale: window scale of a SYN, 0 if none
  * @scaled: a window scale was there
+ * @sig: a signature (MD5, TCP-AO) covers the header
  */
 struct kcolo_tcp_opts {
 	u8 sack[KCOLO_SACKS];
@@ -126,6 +127,7 @@ struct kcolo_tcp_opts {
 	u8 ts;
 	u8 wscale;
 	bool scaled;
+	bool sig;
 };
 
 /**

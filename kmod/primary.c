@@ -314,21 +314,25 @@ static bool hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
 }
 
 /*
- * What is made in P's name must not be older than what P has sent (PAWS). Says
- * whether this packet is older than what the client was sent.
+ * What is made in P's name must not be older than what P has sent (PAWS), and P
+ * may sign what it sends. Says whether this packet is older than what the client
+ * was sent.
  */
-static bool note_p_tsval(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
-			 const struct sk_buff *skb)
+static bool note_p_options(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+			   const struct sk_buff *skb)
 {
 	const u8 *th = skb->data + pkt->l4;
 	struct kcolo_tcp_opts opts;
 	u32 tsval;
 
-	if (pkt->flags & KCOLO_TCP_SYN)
+	if (pkt->flags & KCOLO_TCP_SYN) {
 		flow->p_ts_ok = false;
+		flow->p_sig = false;
+	}
 	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
 		return false;
 	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	flow->p_sig |= opts.sig;
 	if (!opts.ts)
 		return false;
 	tsval = get_unaligned_be32(th + opts.ts);
@@ -635,7 +639,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	fill_seg(&seg, pkt);
-	late = note_p_tsval(flow, pkt, skb);
+	late = note_p_options(flow, pkt, skb);
 	flow->p_ttl = pkt->tuple.v6 ? ipv6_hdr(skb)->hop_limit :
 				      ip_hdr(skb)->ttl;
 	if (hear_syn(flow, KCOLO_P, &seg, skb->data + pkt->l4,
@@ -709,8 +713,11 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 	switch (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6)) {
 	case KCOLO_PKT_TCP:
-		if (!kcolo_rule_bypass(pair, &pkt.tuple))
+		if (!kcolo_rule_bypass(pair, &pkt.tuple)) {
+			if (!kcolo_observes(pair))
+				kcolo_strip(pair, skb, &pkt);
 			break;
+		}
 		kcolo_count(pair, UNCOMPARED_RULE);
 		return kcolo_hold_behind(pair, skb, state);
 	case KCOLO_PKT_DGRAM:
@@ -1125,6 +1132,16 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	}
 }
 
+/* R4: a SYN is stripped before it is mirrored, so both guests see the same. */
+static void strip_client(struct kcolo_pair *pair, struct sk_buff *skb,
+			 const struct kcolo_pkt *pkt,
+			 const struct kcolo_tuple *tuple)
+{
+	if (kcolo_state(pair) != KCOLO_STATE_BYPASS && !kcolo_observes(pair) &&
+	    !kcolo_rule_bypass(pair, tuple))
+		kcolo_strip(pair, skb, pkt);
+}
+
 /**
  * kcolo_primary_client() - a packet to the guest: note the client's ACK (R15)
  * @pair: a primary pair
@@ -1143,10 +1160,13 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	bool running;
 	u32 acked;
 
-	if (!atomic_read(&pair->flow_n) ||
-	    kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
+	if (kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
 		return;
 	kcolo_tuple_reverse(&tuple, &pkt.tuple);
+	if (pkt.flags & KCOLO_TCP_SYN)
+		strip_client(pair, skb, &pkt, &tuple);
+	if (!atomic_read(&pair->flow_n))
+		return;
 	flow = kcolo_flow_find(pair, &tuple);
 	if (!flow)
 		return;

@@ -33,11 +33,13 @@
  * @val: TSval
  * @ecr: TSecr; means nothing without ACK
  * @ok: the segment has the option
+ * @sig: the header is signed
  */
 struct stamps {
 	u32 val;
 	u32 ecr;
 	bool ok;
+	bool sig;
 };
 
 static struct stamps stamps_of(const struct kcolo_pkt *pkt,
@@ -50,6 +52,7 @@ static struct stamps stamps_of(const struct kcolo_pkt *pkt,
 	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
 		return ts;
 	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	ts.sig = opts.sig;
 	if (!opts.ts)
 		return ts;
 	ts.ok = true;
@@ -249,7 +252,8 @@ static void find_shift(const struct kcolo_conn *conn,
 		       const struct kcolo_pkt *pkt, const struct stamps *ts,
 		       bool from_vm, struct kcolo_shift *shift)
 {
-	bool stamped = ts->ok && kcolo_conn_ts_ok(conn);
+	/* The guard alone is no reason to break a signature. */
+	bool stamped = ts->ok && !ts->sig && kcolo_conn_ts_ok(conn);
 
 	if (conn->state < KCOLO_CONN_LEARNT)
 		return;
@@ -313,12 +317,14 @@ static void miss(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 		kcolo_request(pair, &what);
 }
 
-/* Takes a segment into account and says how it is to be translated. */
-static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
-		   const struct kcolo_pkt *pkt, bool from_vm,
-		   struct kcolo_shift *shift)
+/*
+ * Takes a segment into account and says how it is to be translated; false if its
+ * connection is not followed.
+ */
+static bool follow(struct kcolo_pair *pair, struct sk_buff *skb,
+		   const struct kcolo_pkt *pkt, const struct stamps *ts,
+		   bool from_vm, struct kcolo_shift *shift)
 {
-	struct stamps ts = stamps_of(pkt, skb);
 	enum ip_conntrack_dir dir;
 	struct kcolo_conn conn;
 	struct nf_conn *ct;
@@ -329,7 +335,7 @@ static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
 		spin_lock_bh(&ct->lock);
 		ok = kcolo_conn_load(&conn, ct, from_vm ? !dir : dir);
 		if (ok) {
-			take(pair, &conn, pkt, &ts, from_vm, shift);
+			take(pair, &conn, pkt, ts, from_vm, shift);
 			kcolo_conn_store(&conn);
 		}
 		spin_unlock_bh(&ct->lock);
@@ -337,19 +343,26 @@ static void follow(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 	if (!ok)
 		miss(pair, pkt, from_vm);
+	return ok;
 }
 
 static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 		     const struct kcolo_pkt *pkt, bool from_vm)
 {
+	struct stamps ts = stamps_of(pkt, skb);
 	struct kcolo_shift shift = {};
 
 	trace_rewriter_pkt_info(pair, pkt, from_vm);
-	follow(pair, skb, pkt, from_vm, &shift);
+	if (follow(pair, skb, pkt, &ts, from_vm, &shift) &&
+	    !kcolo_observes(pair))
+		kcolo_strip(pair, skb, pkt);
 	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr) {
 		trace_rewriter_debug(pair, "no offset");
 		return 0;
 	}
+	/* The other end would take it for forged; only a checkpoint helps. */
+	if (ts.sig)
+		return -EKEYREJECTED;
 	trace_rewriter_conn_offset(pair, from_vm ? -shift.seq : shift.ack);
 	if (from_vm)
 		kcolo_count(pair, TRANSLATED_OUT);
@@ -428,6 +441,7 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 {
 	struct kcolo_phase phase = kcolo_phase(pair);
 	struct kcolo_pkt pkt;
+	int err = 0;
 
 	if (from_vm)
 		kcolo_count(pair, FROM_VM);
@@ -435,25 +449,26 @@ unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, TO_VM);
 	switch (kcolo_pkt_parse_skb(&pkt, skb, v6)) {
 	case KCOLO_PKT_TCP:
-		if (kcolo_unlist(skb, &pkt) || translate(pair, skb, &pkt, from_vm))
-			goto drop;
+		err = kcolo_unlist(skb, &pkt) ?:
+		      translate(pair, skb, &pkt, from_vm);
 		break;
 	case KCOLO_PKT_DGRAM:
 	case KCOLO_PKT_OTHER:
-		if (translate_error(pair, skb, &pkt, from_vm))
-			goto drop;
+		err = translate_error(pair, skb, &pkt, from_vm);
 		break;
 	default:
 		kcolo_count_drop(pair, MALFORMED, skb);
 		return NF_DROP;
 	}
 	/* C4: a client never sees the tag. */
-	if (from_vm && to_peer && phase.state != KCOLO_STATE_FAILOVER &&
-	    kcolo_set_ttl(skb, v6, kcolo_tag(phase.epoch)))
-		goto drop;
-	return NF_ACCEPT;
-drop:
-	kcolo_count_drop(pair, UNTRANSLATABLE, skb);
+	if (!err && from_vm && to_peer && phase.state != KCOLO_STATE_FAILOVER)
+		err = kcolo_set_ttl(skb, v6, kcolo_tag(phase.epoch));
+	if (!err)
+		return NF_ACCEPT;
+	if (err == -EKEYREJECTED)
+		kcolo_count_drop(pair, SIGNED, skb);
+	else
+		kcolo_count_drop(pair, UNTRANSLATABLE, skb);
 	return NF_DROP;
 }
 

@@ -14,6 +14,10 @@
  *	others		nobody here knows what they do: the same ones, byte by byte
  *
  * Order and padding do not matter.
+ *
+ * Two of the others are taken out before anybody sees them, since two guests never
+ * agree on them, and TCP goes on without: MPTCP (random keys) and TCP Fast Open
+ * (cookies of the guest's own key, and data that may or may not count).
  */
 #include "syn.h"
 
@@ -23,6 +27,11 @@
 #define OPT_WSCALE	3
 #define OPT_SACK_OK	4
 #define OPT_TS		8
+#define OPT_MPTCP	30
+#define OPT_TFO		34
+#define OPT_EXP		254	/* RFC 6994: two more bytes say whose experiment */
+#define TFO_EXP_1	0xf9	/* RFC 7413, before it had a number */
+#define TFO_EXP_2	0x89
 #define WSCALE_MAX	14	/* RFC 7323: more counts as that */
 #define MSS_DEFAULT_4	536	/* RFC 9293, without the option */
 #define MSS_DEFAULT_6	1220
@@ -98,6 +107,40 @@ static struct options parse(const u8 *opts, u32 len, bool v6)
 			o.others++;
 	}
 	return o;
+}
+
+static bool is_stripped(const u8 *opt, u32 len)
+{
+	switch (opt[0]) {
+	case OPT_MPTCP:
+	case OPT_TFO:
+		return true;
+	case OPT_EXP:
+		return len >= 4 && opt[2] == TFO_EXP_1 && opt[3] == TFO_EXP_2;
+	default:
+		return false;
+	}
+}
+
+/**
+ * kcolo_syn_strip() - take out of a SYN what two guests cannot agree on (R4)
+ * @opts: its options, as on the wire; what is taken out becomes padding
+ * @len: their bytes
+ *
+ * Return: number of options taken out.
+ */
+u32 kcolo_syn_strip(u8 *opts, u32 len)
+{
+	u32 at, n, found = 0;
+
+	for (at = 0; at < len && opts[at] != OPT_EOL; at += n) {
+		n = option_len(opts + at, len - at);
+		if (!is_stripped(opts + at, n))
+			continue;
+		memset(opts + at, OPT_NOP, n);
+		found++;
+	}
+	return found;
 }
 
 /* How often an option stands among others. */

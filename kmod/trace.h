@@ -52,7 +52,8 @@
 	EM(KCOLO_A_STATS_NOMEM,		"nomem")			\
 	EM(KCOLO_A_STATS_GATED,		"gated")			\
 	EM(KCOLO_A_STATS_WAIT_DROPPED,	"wait-dropped")			\
-	EMe(KCOLO_A_STATS_UNTRANSLATABLE, "untranslatable")
+	EM(KCOLO_A_STATS_UNTRANSLATABLE, "untranslatable")		\
+	EMe(KCOLO_A_STATS_SIGNED,	"signed")
 
 /* First for tools that read records themselves, then as texts. */
 #undef EM

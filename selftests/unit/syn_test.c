@@ -81,6 +81,43 @@ static const struct row {
 	{ "length 0 and 1", OPTS(253, 0, 1), OPTS(253, 1, 1), false, false },
 };
 
+static const struct strip {
+	const char *name;
+	const u8 *from;
+	u32 len;
+	const u8 *to;
+	u32 to_len;
+	u32 n;
+} strips[] = {
+	{ "nothing", NONE, NONE, 0 },
+	{ "nothing to strip", OPTS(LINUX(1)), OPTS(LINUX(1)), 0 },
+	{ "MPTCP", OPTS(MSS(1460), 30, 4, 0, 1, SACK_OK),
+	  OPTS(MSS(1460), 1, 1, 1, 1, SACK_OK), 1 },
+	{ "Fast Open, twice", OPTS(34, 2, 34, 4, 7, 7), OPTS(1, 1, 1, 1, 1, 1), 2 },
+	{ "Fast Open as an experiment", OPTS(254, 4, 0xf9, 0x89),
+	  OPTS(1, 1, 1, 1), 1 },
+	{ "another experiment", OPTS(254, 4, 0xf9, 0x88),
+	  OPTS(254, 4, 0xf9, 0x88), 0 },
+	{ "an experiment cut short", OPTS(254, 3, 0xf9),
+	  OPTS(254, 3, 0xf9), 0 },
+	{ "cut off", OPTS(1, 30, 12, 0), OPTS(1, 1, 1, 1), 1 },
+	{ "after the end of the list", OPTS(0, 34, 2), OPTS(0, 34, 2), 0 },
+};
+
+/* As match(): in a place of its own. */
+static bool strip(const struct strip *t)
+{
+	u8 *a = malloc(t->len ?: 1);
+	bool good;
+
+	if (t->len)
+		memcpy(a, t->from, t->len);
+	good = kcolo_syn_strip(a, t->len) == t->n &&
+	       (!t->len || !memcmp(a, t->to, t->len));
+	free(a);
+	return good;
+}
+
 /* Exactly as long as it is told, so that a byte too many is noticed. */
 static bool match(const u8 *p, u32 p_len, const u8 *s, u32 s_len, bool v6)
 {
@@ -121,15 +158,19 @@ static bool garbage(void)
 
 int main(void)
 {
+	const struct strip *t;
 	const struct row *r;
 
 	ksft_print_header();
-	ksft_set_plan(sizeof(rows) / sizeof(rows[0]) + 1);
+	ksft_set_plan(sizeof(rows) / sizeof(rows[0]) +
+		      sizeof(strips) / sizeof(strips[0]) + 1);
 	for (r = rows; r < rows + sizeof(rows) / sizeof(rows[0]); r++)
 		ksft_test_result(match(r->p, r->p_len, r->s, r->s_len, false) ==
 				 r->match4 &&
 				 match(r->p, r->p_len, r->s, r->s_len, true) ==
 				 r->match6, "r4 %s\n", r->name);
+	for (t = strips; t < strips + sizeof(strips) / sizeof(strips[0]); t++)
+		ksft_test_result(strip(t), "r4 stripped: %s\n", t->name);
 	ksft_test_result(garbage(), "r4 garbage matches only itself\n");
 	ksft_finished();
 }

@@ -242,6 +242,8 @@ static const char *const stats_attrs[] = {
 	"wait-flushed",
 	"untranslatable",
 	"events-lost",
+	"options-stripped",
+	"signed",
 };
 
 const struct names names_stats_attrs = {
@@ -249,5 +251,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 68,
+_Static_assert(KCOLO_A_STATS_MAX == 70,
 	       "run spec-names.py: the spec has changed");
