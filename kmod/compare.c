@@ -370,6 +370,21 @@ struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c)
 	return seg && seq_before(seg->seq, c->cmp) ? seg : NULL;
 }
 
+/**
+ * kcolo_cmp_awaits() - will a segment of the secondary be compared at once
+ * @c: comparison
+ * @seg: segment that is not queued
+ *
+ * Return: true if the primary's part of it is there, without a hole.
+ */
+bool kcolo_cmp_awaits(struct kcolo_cmp *c, const struct kcolo_seg *seg)
+{
+	const struct kcolo_seg *p = at_cmp(c, KCOLO_P, NULL);
+
+	return c->state == KCOLO_CMP_RUN && p &&
+	       !seq_after(seg->seq, c->cmp) && !seq_after(seg->end, p->end);
+}
+
 /* So many segments are looked at; more would be slow, and fewer are no lie. */
 #define ISLAND_SEGS 128
 

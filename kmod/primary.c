@@ -847,6 +847,7 @@ static struct sk_buff *repeat_head(struct kcolo_flow *flow,
 
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
 static struct kcolo_held *keep_s(struct kcolo_flow *flow,
+				 struct kcolo_phase phase,
 				 const struct kcolo_seg *seg,
 				 const struct kcolo_pkt *pkt, u8 tag,
 				 struct sk_buff *skb,
@@ -855,7 +856,10 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 	struct kcolo_pair *pair = flow->pair;
 	struct kcolo_held *held;
 
-	if (!kcolo_hold_room(pair, false, skb->truesize)) {
+	/* What is compared and freed at once needs no room: others must not wait. */
+	if (!(phase.state == KCOLO_STATE_RUNNING && tag == kcolo_tag(phase.epoch) &&
+	      kcolo_cmp_awaits(&flow->cmp, seg)) &&
+	    !kcolo_hold_room(pair, false, skb->truesize)) {
 		kcolo_count(pair, SECONDARY_REFUSED);
 		trace_overflow(pair, KCOLO_S, &flow->tuple);
 		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
@@ -908,7 +912,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		count_s(pair, &seg, fate);
 		return false;
 	}
-	held = keep_s(flow, &seg, pkt, tag, skb, state);
+	held = keep_s(flow, phase, &seg, pkt, tag, skb, state);
 	if (!held)
 		return false;
 	if (early) {
