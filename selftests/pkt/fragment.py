@@ -5,8 +5,9 @@ import struct
 
 import harness
 import packet
+from caps import second_pair
 from dgram import ICMP, ICMP6, UDP, Talk, make_icmp, udp
-from harness import CLIENT, CLIENT_MAC, GUEST, GUEST_MAC, Port, case, check, equal, run, stream, tag
+from harness import CLIENT, CLIENT_MAC, GUEST, GUEST_MAC, case, check, equal, stream, tag
 from packet import eth, ip4, ip6
 
 
@@ -168,23 +169,7 @@ def r8_fragments_at_failover(f):
 @case()
 def s3_fragments_of_two_pairs(f):
     """Two guests with equal addresses and equal ids, on bridges of their own: no half is mixed with another's."""
-    f.spoilt = True
-    ends = {'lan2': ('lan', 'lan1', 'up2'), 'pv2': ('pv', 'pv1', 'vm2'), 'ps2': ('ps', 'ps1', 'peer2')}
-    run('ip', '-n', f.host, '-batch', '-', stdin='\n'.join(
-        ['link add dev %s mtu 9000 type veth peer name %s mtu 9000 netns %s' % (dev, end, ns)
-         for ns, end, dev in ends.values()] +
-        f.bridge('br2', 'up2', 'vm2') + f.bridge('brp2', 'peer2')))
-    for ns, end, _ in ends.values():
-        f.set_up(ns, end)
-    harness.until(lambda: run('bridge', '-n', f.host, 'link', 'show').stdout.count('state forwarding') == 6,
-                  'all ports forward')
-    for name, (ns, end, _) in ends.items():
-        f.ports[name] = Port(name, ns, end)
-    f.poller = None
-    f.pump(0)
-    for p in f.ports.values():
-        p.queue.clear()
-    f.nl.call('pair_add', pair='q', role='primary', vm='vm2', peer='peer2', timeout=30000)
+    second_pair(f)
     a = Fragments(f)
     body = {'pv': a.body(b'P' * 2000), 'pv2': a.body(b'Q' * 2000)}
     frames = {who: pieces(f.v6, UDP, b, 1448, 99) for who, b in body.items()}
