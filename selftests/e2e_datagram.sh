@@ -5,17 +5,6 @@
 
 queries=${KCOLO_E2E_QUERIES:-300}
 
-# dns_up NETNS ADDRESS: a name server whose answers depend on nothing but the question, but for one name.
-dns_up() {
-	local long
-	long=$(printf 'x%.0s' {1..250})
-	bg "dns.$1" "$1" dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file="$TMP/dns.$1.pid" \
-		--no-resolv --no-hosts --cache-size=0 --log-facility=- --local=/test/ --edns-packet-max=4096 \
-		--address=/a.test/192.0.2.1 --address=/a.test/2001:db8::1 --txt-record=long.test,"$long","$long","$long" \
-		--host-record=differs.test,"$2"
-	wait_for 5 at "$1" dig +short +time=1 +tries=1 @127.0.0.1 a.test
-}
-
 # ask NAME TYPE WANTED IP-VERSION [OPTION...]
 ask() {
 	[ "$(at cl dig +short +tries=1 +time=60 "@${GUEST[$4]}" "$1" "$2" "${@:5}" | tr -d '" ')" = "$3" ]
@@ -34,16 +23,6 @@ grew() { # COUNTER BY SINCE
 
 pings() { # IP-VERSION SIZE
 	at cl ping -q -"$1" -n -c 50 -i 0.01 -W 60 -s "$2" "${GUEST[$1]}" | grep ' 0% packet loss'
-}
-
-# A cable carries copies. Here both hosts are one kernel and the mirror's clone shares its bytes with the frame that the
-# guest gets: where the secondary's host makes IPv6 fragments anew it would write another id into the guest's.
-cable() {
-	at sh nft -f - <<-END
-		table netdev cable {
-			chain copy { type filter hook ingress device peer priority 0; ip6 hoplimit set 64; }
-		}
-	END
 }
 
 topo_up

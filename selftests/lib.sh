@@ -295,6 +295,16 @@ takeover() {
 	with_script sh kcolo-secondary takeover vm vm bridge br0 announce $GUEST_MAC "${GUEST[4]}" "${GUEST[6]}"
 }
 
+# A cable carries copies. Here both hosts are one kernel and the mirror's clone shares its bytes with the frame that the
+# guest gets: where the secondary's host makes IPv6 fragments anew it would write another id into the guest's.
+cable() {
+	at sh nft -f - <<-END
+		table netdev cable {
+			chain copy { type filter hook ingress device peer priority 0; ip6 hoplimit 64 ip6 hoplimit set 64; }
+		}
+	END
+}
+
 # ---- pairs
 
 have_pair() {
@@ -440,6 +450,17 @@ redis_up() {
 	bg "redis.$1" "$1" redis-server --save '' --appendonly no --protected-mode no --bind '*' '-::*' --dir "$TMP" \
 		--enable-debug-command yes --loglevel warning
 	wait_for 5 at "$1" redis-cli ping
+}
+
+# dns_up NETNS [ADDRESS]: a name server whose answers depend on nothing but the question, but for one name.
+dns_up() {
+	local long
+	long=$(printf 'x%.0s' {1..250})
+	bg "dns.$1" "$1" dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file="$TMP/dns.$1.pid" \
+		--no-resolv --no-hosts --cache-size=0 --log-facility=- --local=/test/ --edns-packet-max=4096 \
+		--address=/a.test/192.0.2.1 --address=/a.test/2001:db8::1 --txt-record=long.test,"$long","$long","$long" \
+		--host-record=differs.test,"${2:-192.0.2.2}"
+	wait_for 5 at "$1" dig +short +time=1 +tries=1 @127.0.0.1 a.test
 }
 
 # ---- a real checkpoint between two test servers
