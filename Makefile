@@ -13,6 +13,7 @@ modules:
 
 tools:
 	$(MAKE) -C tools/kcolo
+	$(MAKE) -C tools/kcolod
 
 # Tests and demo install what they need with apt, as root.
 deps:
@@ -60,9 +61,11 @@ uninstall-module:
 
 install-tools: tools
 	$(MAKE) -C tools/kcolo install
+	$(MAKE) -C tools/kcolod install
 
 uninstall-tools:
 	$(MAKE) -C tools/kcolo uninstall
+	$(MAKE) -C tools/kcolod uninstall
 
 clean:
 	rm -rf build

@@ -3,7 +3,7 @@
 # deps.sh build|vm|test|all... - install the Debian packages that a part of the project needs and this machine lacks.
 set -euo pipefail
 
-build=(build-essential linux-headers-amd64 kmod libmnl-dev libjansson-dev pkg-config python3-yaml python3-jsonschema)
+build=(build-essential linux-headers-amd64 kmod libmnl-dev libjansson-dev libsystemd-dev pkg-config python3-yaml python3-jsonschema)
 vm=(python3 iproute2 kmod qemu-system-x86 linux-source-6.12 busybox-static cpio rsync xz-utils zstd flex bison bc
 	libelf-dev libssl-dev dwarves mmdebstrap)
 test=(iproute2 iputils-ping procps nftables conntrack iperf3 tcpdump ethtool nginx-light

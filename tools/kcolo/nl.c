@@ -272,6 +272,8 @@ int nl_join(struct mnl_socket *sock, const char *name)
 {
 	unsigned int i;
 
+	if (nl_open())
+		return RC_KERNEL;
 	for (i = 0; i < nl_family.n_groups; i++) {
 		if (strcmp(nl_family.groups[i].name, name))
 			continue;

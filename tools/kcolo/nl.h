@@ -35,7 +35,7 @@ int nl_dump(struct nlmsghdr *req, nl_fn fn, void *data);
 struct mnl_socket *nl_take(void);
 uint16_t nl_family_id(void);
 
-/* Joins a multicast group of the family. Returns RC_OK or RC_KERNEL. */
+/* Lets @sock hear a multicast group of the family. Returns RC_OK or RC_KERNEL. */
 int nl_join(struct mnl_socket *sock, const char *group);
 
 void nl_close(void);
