@@ -485,7 +485,7 @@ static int put_flow(struct sk_buff *msg, const struct kcolo_flow *flow)
 	if (nla_put_u32(msg, KCOLO_A_HELD, n) ||
 	    kcolo_put_u64(msg, KCOLO_A_HELD_BYTES, bytes) ||
 	    kcolo_put_u64(msg, KCOLO_A_IDLE,
-			      jiffies_to_msecs(jiffies - flow->used)) ||
+			  jiffies_to_msecs(jiffies - flow->used)) ||
 	    kcolo_put_u64(msg, KCOLO_A_COMPARED, flow->cmp.compared))
 		return -EMSGSIZE;
 	return 0;
@@ -567,8 +567,8 @@ static int dump_secondary_one(const struct kcolo_secondary_flow *info,
 	     (nla_put_u32(d->skb, KCOLO_A_DORMANT_OFFSET, info->dormant) ||
 	      nla_put_s32(d->skb, KCOLO_A_DORMANT_TSOFFSET,
 			  info->ts_dormant))) ||
-	    (info->idle_ok && kcolo_put_u64(d->skb, KCOLO_A_IDLE,
-						info->idle))) {
+	    (info->idle_ok &&
+	     kcolo_put_u64(d->skb, KCOLO_A_IDLE, info->idle))) {
 		genlmsg_cancel(d->skb, hdr);
 		return -EMSGSIZE;
 	}

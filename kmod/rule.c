@@ -319,8 +319,7 @@ int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule)
 	    (rule->has_dport &&
 	     nla_put_u16(msg, KCOLO_A_DPORT, ntohs(rule->dport))) ||
 	    nla_put_u32(msg, KCOLO_A_RULE_ACTION, rule->action) ||
-	    kcolo_put_u64(msg, KCOLO_A_PACKETS,
-			      atomic64_read(&rule->packets)))
+	    kcolo_put_u64(msg, KCOLO_A_PACKETS, atomic64_read(&rule->packets)))
 		return -EMSGSIZE;
 	return 0;
 }
