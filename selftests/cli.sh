@@ -661,6 +661,8 @@ if command -v replica >/dev/null; then
 	check "flow show sport of none" py "x == []" flow show sport 7000
 	check "flow show proto" py "len(x) == 2" flow show proto tcp
 	check "flow show proto by number" py "len(x) == 2" flow show proto 6
+	check "flow show vlan of none" py "x == []" flow show vlan 5
+	check "flow show cvlan of none" py "x == []" flow show vlan 5 cvlan 6
 	check "flow show proto of none" py "x == []" flow show proto udp
 	NETNS_FLAG=(-n sh)
 	check "failover with connections" silent pair failover a
@@ -670,7 +672,7 @@ if command -v replica >/dev/null; then
 		import json, sys
 		x = json.load(open(sys.argv[1]))
 		assert (x['format'], x['version']) == ('kcolo-flows', 1), x
-		assert all(set(f) == {'proto', 'src', 'sport', 'dst', 'dport', 'active_open', 'offset', 'tsoffset'} for f in x['flows']), x
+		assert all(set(f) >= {'proto', 'src', 'sport', 'dst', 'dport', 'active_open', 'offset', 'tsoffset'} for f in x['flows']), x
 	END
 	check "del is refused while connections are translated" refused "" pair del a
 	check "del force nevertheless" silent pair del a force
