@@ -155,7 +155,7 @@ void kcolo_window_left(struct kcolo_window *w, const struct kcolo_seg *seg,
 
 /**
  * kcolo_window_make() - a segment is made in the primary's name
- * @w: windows; both sides have spoken
+ * @w: windows; the primary has spoken
  * @ack: its acknowledgment
  *
  * Return: the window that it has to carry.
