@@ -69,8 +69,8 @@ become() {
 start() {
 	local v
 	for v in 4 6; do
-		bg "$1get$v" cl replica client "${GUEST[$v]}" 7000 get 100M --rate 2M --timeout 60
-		bg "$1put$v" cl replica client "${GUEST[$v]}" 7000 put 100M --rate 2M --timeout 60
+		bg "$1get$v" cl replica client "${GUEST[$v]}" 7000 get 100M --rate 500000 --timeout 60
+		bg "$1put$v" cl replica client "${GUEST[$v]}" 7000 put 100M --rate 500000 --timeout 60
 		bg "$1idle$v" cl replica client "${GUEST[$v]}" 7000 echo 400 1500 --timeout 60
 	done
 	sleep 1
