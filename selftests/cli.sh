@@ -663,6 +663,7 @@ if command -v replica >/dev/null; then
 	check "flow show proto by number" py "len(x) == 2" flow show proto 6
 	check "flow show vlan of none" py "x == []" flow show vlan 5
 	check "flow show cvlan of none" py "x == []" flow show vlan 5 cvlan 6
+	check "flow show: in no VLAN" py "x == []" flow show vlan 5 cvlan 6
 	check "flow show proto of none" py "x == []" flow show proto udp
 	NETNS_FLAG=(-n sh)
 	check "failover with connections" silent pair failover a
