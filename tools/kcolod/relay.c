@@ -19,13 +19,15 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/kcolo.h>
 
 #include "kcolod.h"
 
-#define MAGIC		0x6b636f6c
+/* Of this layout, which the daemon before may not have had. */
+#define MAGIC		(0x6b636f6c ^ (uint32_t)sizeof(struct channel))
 #define VERSION		1
 #define CHUNK		32768
 #define BUF_SIZE	(4 * CHUNK)
@@ -62,6 +64,7 @@ struct buf {
  * @head: the header or the number that is being received
  * @head_len: what is there of it
  * @payload: what is still to come of a message of the return path
+ * @said: by the secondary, and not yet taken
  * @from_peer: frames
  * @to_peer: frames
  * @to_qemu: bytes
@@ -75,6 +78,7 @@ struct channel {
 	uint8_t head[4];
 	uint32_t head_len;
 	uint32_t payload;
+	struct buf said;
 	struct buf from_peer;
 	struct buf to_peer;
 	struct buf to_qemu;
@@ -169,8 +173,12 @@ static void unkeep(const char *name)
 
 static int channel_map(int fd)
 {
-	void *at = mmap(NULL, sizeof(*relay.ch), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct stat st;
+	void *at;
 
+	if (fstat(fd, &st) || st.st_size != sizeof(*relay.ch))
+		return -EINVAL;
+	at = mmap(NULL, sizeof(*relay.ch), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
 	relay.ch = at;
@@ -359,31 +367,40 @@ static bool take_head(bool again)
 
 static void flush_all(void);
 
-static void take_bytes(const uint8_t *data, size_t len)
+/*
+ * What is taken is out of @said before it acts and goes on: a daemon that is
+ * killed in between must not find it twice.
+ */
+static void take_piece(struct channel *ch)
+{
+	size_t n = ch->payload ? ch->payload : sizeof(ch->head) - ch->head_len;
+	const uint8_t *data = ch->said.data + ch->said.start;
+
+	if (n > buf_len(&ch->said))
+		n = buf_len(&ch->said);
+	if (ch->payload) {
+		pass(data, n);
+		ch->payload -= n;
+	} else {
+		memcpy(ch->head + ch->head_len, data, n);
+		ch->head_len += n;
+	}
+	buf_drop(&ch->said, n);
+}
+
+static void take_said(void)
 {
 	struct channel *ch = relay.ch;
 
-	while (len && relay.ch) {
-		size_t n = ch->payload ? ch->payload : sizeof(ch->head) - ch->head_len;
-
-		if (n > len)
-			n = len;
-		if (ch->payload) {
-			pass(data, n);
-			ch->payload -= n;
-		} else {
-			memcpy(ch->head + ch->head_len, data, n);
-			ch->head_len += n;
-			if (ch->head_len == sizeof(ch->head) && !take_head(false))
-				return;
-		}
-		data += n;
-		len -= n;
-		if (ch->stage == STAGE_COLO && !ch->head_len) {
-			flush_all();
-			if (relay.ch)
-				vm_forwarded(ch->last);
-		}
+	while (relay.ch && buf_len(&ch->said)) {
+		take_piece(ch);
+		if (ch->head_len == sizeof(ch->head) && !take_head(false))
+			return;
+		if (ch->stage != STAGE_COLO || ch->head_len)
+			continue;
+		flush_all();
+		if (relay.ch)
+			vm_forwarded(ch->last);
 	}
 }
 
@@ -451,10 +468,7 @@ static bool take_frame(const struct frame *frame, const uint8_t *data, size_t le
 		peer_end(BYE_NONE, "no daemon for this pair, or of another version");
 		break;
 	case FRAME_DATA:
-		if (relay.role == KCOLO_ROLE_PRIMARY)
-			take_bytes(data, len);
-		else
-			buf_add(&ch->to_qemu, data, len);
+		buf_add(relay.role == KCOLO_ROLE_PRIMARY ? &ch->said : &ch->to_qemu, data, len);
 		break;
 	case FRAME_REQUEST:
 		vm_wanted();
@@ -491,6 +505,9 @@ static void take_frames(void)
 		if (!take_frame(&frame, buf->data + buf->start + sizeof(frame), len))
 			return;
 		buf_drop(buf, sizeof(frame) + len);
+		take_said();
+		if (!relay.ch || !relay.peer.source)
+			return;
 	}
 }
 
@@ -556,9 +573,11 @@ static void qemu_read(int fd)
 	if (n <= 0)
 		qemu_end(n ? strerror(errno) : "QEMU has closed it");
 	else if (relay.role == KCOLO_ROLE_SECONDARY)
-		take_bytes(data, n);
+		buf_add(&relay.ch->said, data, n);
 	else if (!relay.unlinked)
 		frame_add(FRAME_DATA, 0, data, n);
+	if (relay.ch)
+		take_said();
 }
 
 static int qemu_ready(sd_event_source *source, int fd, uint32_t revents, void *unused)
@@ -761,6 +780,8 @@ static void take_back(int qemu, int peer, int state)
 	if (relay.ch->head_len == sizeof(relay.ch->head))
 		take_head(true);
 	if (relay.ch)
+		take_said();
+	if (relay.ch && relay.peer.source)
 		take_frames();
 	flush_all();
 }
