@@ -124,7 +124,7 @@ class Daemon:
         self.conf = {
             "pair": PAIR, "qmp": f"{TMP}/{host}.qmp", "migration": f"{TMP}/{host}.mig",
             "peer": ADDR["sh" if host == "ph" else "ph"] + " 7010", "failover": "auto",
-            "peer-silence": str(int(800 * SCALE)), "qmp-timeout": str(int(700 * SCALE)),
+            "peer-silence": str(int(4000 * SCALE)), "qmp-timeout": str(int(3000 * SCALE)),
         }
         if host == "sh":
             self.conf["listen"] = ADDR["sh"] + " 7010"
@@ -503,7 +503,7 @@ def test_c5_restart_with_an_open_request():
 
 def test_f4_no_daemon_no_stall():
     """F4: where no daemon answers, the kernel says so and lets go."""
-    with World(timeout=150) as w, Liar() as liar:
+    with World(secondary={"peer-silence": 60000}, timeout=150) as w, Liar() as liar:
         w.colo()
         w.d["ph"].proc.kill()
         w.d["ph"].proc.wait()
@@ -542,7 +542,7 @@ def test_qmp_garbage():
 
 def test_qmp_hangs_and_comes_back():
     """A QEMU that does not answer is asked on a new connection; the channel is not touched."""
-    with World() as w:
+    with World(primary={"qmp-timeout": int(700 * SCALE)}) as w:
         w.colo()
         w.qmp["ph"].hang = True
         w.d["ph"].order("checkpoint")
@@ -610,7 +610,8 @@ def secondary_took_over(w, epoch):
 
 
 def death(who, step):
-    with World() as w:
+    quick = {"peer-silence": int(1000 * SCALE)} if who == "link" else {}
+    with World(primary=quick, secondary=quick) as w:
         epoch = go_to(w, step)
         if who == "link":
             run("ip", "-n", "ph", "link", "set", "mig", "down")
