@@ -505,6 +505,8 @@ def test_f4_no_daemon_no_stall():
     """F4: where no daemon answers, the kernel says so and lets go."""
     with World(secondary={"peer-silence": 60000}, timeout=150) as w, Liar() as liar:
         w.colo()
+        # What QEMU has heard may not be noted as sent yet.
+        time.sleep(0.05)
         w.d["ph"].proc.kill()
         w.d["ph"].proc.wait()
         client = liar.ask()
