@@ -535,6 +535,7 @@ def test_qmp_garbage():
         w.d["ph"].order("checkpoint")
         until("asked", lambda: asks(w) > before)
         equal(w.d["ph"].says("no JSON object"), True, "it is logged")
+        equal(w.d["ph"].says("is not looked at"), True, "so is what is too long")
         w.qmp["ph"].garbage = b"{{{{\n"
         before = asks(w)
         until("asked, with garbage before each answer", lambda: asks(w) > before)

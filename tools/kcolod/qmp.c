@@ -15,6 +15,7 @@
 #define GREETING	(-1)
 /* Where a line is longer than this, it is no QEMU that we talk to. */
 #define LINE_MAX_BYTES	(256u << 20)
+#define LINE_WORTH_BYTES	(1 << 20)
 
 struct pending {
 	json_int_t id;
@@ -229,8 +230,16 @@ static void take_lines(void)
 	while (qmp.io.source &&
 	       (end = memchr(qmp.in.data + qmp.scanned, '\n', qmp.in.len - qmp.scanned))) {
 		size_t len = end - qmp.in.data;
-		char *line = malloc(len + 1);
+		char *line;
 
+		/* Nothing that is meant for us is so long, and parsing it takes long. */
+		if (len > LINE_WORTH_BYTES) {
+			say(SD_WARNING "QEMU's monitor: a line of %zu bytes is not looked at", len);
+			text_drop(&qmp.in, len + 1);
+			qmp.scanned = 0;
+			continue;
+		}
+		line = malloc(len + 1);
 		if (!line) {
 			disconnect("no memory");
 			return;
