@@ -355,9 +355,9 @@ def test_c2_first_copy_is_a_commit_on_both():
         until("bypass without a secondary", lambda: pair("ph")["state"] == "bypass")
         w.connect()
         until("C6: closed while the copy is made", lambda: pair("sh")["state"] == "checkpoint")
-        bulk = os.urandom(3000001)
+        bulk = os.urandom(20000001)
         threading.Thread(target=w.pri.sendall, args=(bulk,)).start()
-        equal(recv(w.sec, len(bulk)) == bulk, True, "3 MB of state arrive")
+        equal(recv(w.sec, len(bulk)) == bulk, True, "20 MB of state arrive, without a pause")
         path = struct.pack(">HHI", 3, 4, 0) + struct.pack(">HH", 1, 300) + bytes(300) + struct.pack(">HH", 2, 0)
         for i in range(0, len(path), 7):
             w.sec.sendall(path[i:i + 7])

@@ -552,13 +552,22 @@ static void flush_all(void)
 	want();
 }
 
-/* What did not fit before may fit now. */
+/*
+ * What did not fit before may fit now; and after it has gone out, more. Nobody wakes
+ * us for what is here already: so the last turn takes nothing, right after all was sent
+ * that could be.
+ */
 static void take_rest(void)
 {
-	if (!relay.ch || !relay.peer.source || relay.connecting)
-		return;
-	take_frames();
-	flush_all();
+	size_t had;
+
+	do {
+		flush_all();
+		if (!relay.ch || !relay.peer.source || relay.connecting)
+			return;
+		had = buf_len(&relay.ch->from_peer);
+		take_frames();
+	} while (relay.ch && buf_len(&relay.ch->from_peer) < had);
 }
 
 static void qemu_read(int fd)
@@ -586,7 +595,6 @@ static int qemu_ready(sd_event_source *source, int fd, uint32_t revents, void *u
 	(void)unused;
 	if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		qemu_read(fd);
-	flush_all();
 	take_rest();
 	return 0;
 }
@@ -634,7 +642,6 @@ static int peer_ready(sd_event_source *source, int fd, uint32_t revents, void *u
 		peer_connected();
 	else if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		peer_read(fd);
-	flush_all();
 	take_rest();
 	return 0;
 }
