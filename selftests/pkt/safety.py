@@ -544,6 +544,8 @@ class Tap:
     """A port of the host whose far end is a file, as a virtual machine's."""
 
     def __init__(self, f, name):
+        if not os.path.exists('/dev/net/tun'):
+            run('modprobe', 'tun')
         with harness.netns(f.host):
             self.fd = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             fcntl.ioctl(self.fd, 0x400454ca, struct.pack('16sH14x', name.encode(), 0x1002))    # TUNSETIFF, TAP | NO_PI
