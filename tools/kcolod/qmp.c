@@ -15,7 +15,7 @@
 #define GREETING	(-1)
 /* Where a line is longer than this, it is no QEMU that we talk to. */
 #define LINE_MAX_BYTES	(256u << 20)
-#define LINE_WORTH_BYTES	(1 << 20)
+#define LINE_WORTH_BYTES	(1024u << 10)
 
 struct pending {
 	json_int_t id;
