@@ -140,15 +140,20 @@ clean "VLANs"
 # Random numbers differ rightly: DTLS needs a rule, on both hosts.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -keyout "$TMP/key" -out "$TMP/cert" \
 	2>/dev/null
+dtls_listens() { # NETNS
+	at "$1" ss -Hlun 'sport = :4433' | grep -q .
+}
+
 dtls_up() { # GREETING
 	local ns
 	for ns in pv sv; do
 		stop dtls.$ns
+		# It ends with its input, which therefore stays open for as long as it lives.
 		# shellcheck disable=SC2016 # the inner shell knows
 		bg dtls.$ns $ns bash -c 'exec openssl s_server -dtls -quiet -accept 4433 -cert "$0/cert" -key "$0/key" \
-			< <(echo "$1"; exec sleep 1000)' "$TMP" "$1"
+			< <(echo "$1"; exec tail -f /dev/null --pid=$$)' "$TMP" "$1"
 	done
-	sleep 0.5
+	for ns in pv sv; do wait_for 5 dtls_listens $ns; done
 }
 dtls() {
 	[ "$(sleep 3 | at cl timeout 10 openssl s_client -dtls -quiet -connect "${GUEST[4]}":4433 2>/dev/null)" = hello ]
