@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# cost-guest.sh - inside a VM (see cost): what a packet costs on each path, without and with kcolo; into $KCOLO_OUT/cost.
+#
+#   {far: c v x y m n q e w, the far ends}
+#   {ph [br0: uplink vm foreign1 foreign2] [brx: m1 n1] [brp: peer]}    {sh [br1: peer vm]}
+. "$(dirname "$(realpath "$0")")/../lib.sh"
+
+ROUNDS=${KCOLO_COST_ROUNDS:-401}
+OUT=$KCOLO_OUT/cost
+NETNS=(far ph sh)
+
+# port FAR NETNS NAME BRIDGE
+port() {
+	ip link add name "$1" netns far type veth peer name "$3" netns "$2"
+	ip -n far link set dev "$1" up arp off
+	ip -n "$2" link set "$3" master "$4" up
+}
+
+# rule NETNS TABLE HOOK PRIORITY RULE...
+rule() {
+	local ns=$1 table=$2 hook=$3 priority=$4; shift 4
+	at "$ns" nft add table inet "$table"
+	at "$ns" nft "add chain inet $table it { type filter hook $hook priority $priority; }"
+	at "$ns" nft add rule inet "$table" it "$@"
+}
+
+set_up() {
+	local ns bridge
+	for ns in far ph sh; do
+		ip netns add $ns
+		at $ns sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	done
+	for bridge in ph:br0 ph:brx ph:brp sh:br1; do
+		ip -n ${bridge%:*} link add ${bridge#*:} up type bridge mcast_snooping 0
+	done
+	port c ph uplink br0; port v ph vm br0; port x ph foreign1 br0; port y ph foreign2 br0
+	port m ph m1 brx; port n ph n1 brx; port q ph peer brp
+	port e sh peer br1; port w sh vm br1
+	# Whoever uses conntrack switches it on; bridged packets do not come through this hook.
+	for ns in ph sh; do
+		rule $ns conntrack input 0 ct state new
+		at $ns sysctl -qw net.netfilter.nf_conntrack_checksum=0 net.netfilter.nf_conntrack_tcp_be_liberal=1
+		at $ns sysctl -qw net.bridge.bridge-nf-call-{ip,ip6,arp}tables=0
+	done
+}
+
+nf_call() {
+	local bridge
+	for bridge in ph:br0 ph:brp sh:br1; do
+		ip -n ${bridge%:*} link set ${bridge#*:} type bridge nf_call_iptables "$1" nf_call_ip6tables "$1"
+	done
+}
+
+# cost CONFIG SCENE OFFSET
+cost() {
+	local profile=()
+	[ "${KCOLO_COST_PROFILE:-}" != "$1-$2" ] || profile=(perf record -qa -e cpu-clock -F 20000 -o "$TMP/perf")
+	"${profile[@]}" ip netns exec far cost "$2" "$ROUNDS" "$3" >"$TMP/cost" || exit 1
+	[ ${#profile[@]} = 0 ] || perf report -i "$TMP/perf" --stdio --sort symbol,dso -g none 2>/dev/null | grep '^ ' >"$KCOLO_OUT/profile"
+	sed "s/^/$1 /" "$TMP/cost" >>"$OUT"
+	at ph conntrack -F 2>/dev/null
+	at sh conntrack -F 2>/dev/null
+	return 0
+}
+
+: >"$OUT"
+set_up
+cost bridge foreign 0
+cost bridge secondary 0
+cost bridge alone 0
+nf_call 1
+cost base foreign 0
+cost base secondary 0
+cost base alone 0
+rule ph away prerouting -301 iifname brp drop
+cost base drop 0
+at ph nft delete table inet away
+kcolo -n sh pair add $PAIR role secondary vm vm peer peer
+kcolo -n ph pair add $PAIR role primary vm vm peer peer
+cost kcolo foreign 0
+cost kcolo secondary 0x2000001
+cost kcolo primary 0x2000001
+for counter in ph:compared_bytes ph:released sh:translated_in sh:translated_out; do
+	[ "$(ctr ${counter%:*} ${counter#*:})" -ge "$ROUNDS" ] || { echo "cost-guest.sh: $counter" >&2; exit 1; }
+done
