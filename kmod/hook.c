@@ -4,10 +4,10 @@
  *
  *	prio	hook	role, port		does
  *	-401	PRE	both			a zone of its own per pair (S3)
- *	-399	PRE	primary, vm		no longer, for conntrack
+ *	-301	PRE	primary, vm		no longer, for conntrack
+ *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-300	BR_PRE	primary, peer		drops what is not IP (S1)
  *	1	BR_PRE	both			notes what the IP hooks should see and don't
- *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-199	PRE	secondary		gives new connections an extension
  *	MAX	PRE	primary, vm		holds the guest's packets
  *	MAX	PRE	secondary		gate during a checkpoint (C6)
@@ -16,8 +16,10 @@
  *	MAX	BR_PRE	all			all of that, for what is in VLAN tags
  *	MAX - 1	BR_POST	all			and does not reach the IP hooks
  *
- * The hooks exist only in namespaces with a pair. The port of a bridged packet is
- * in its bridge information; state->in and skb->dev are the bridge.
+ * The hooks exist only in namespaces with a pair, those of one role only where there is
+ * one of that role: packets of all other ports run through them, too. The port of
+ * a bridged packet is in its bridge information; state->in and skb->dev are the
+ * bridge.
  */
 #include <linux/if_vlan.h>
 #include <linux/ip.h>
@@ -54,6 +56,14 @@ static struct kcolo_port *find_port(struct kcolo_net *kn, int ifindex, bool belo
 		other = port;
 	}
 	return below ? NULL : other;
+}
+
+/* What most packets come here for: no port of ours at all. */
+static __always_inline struct kcolo_port *port_of(struct kcolo_net *kn, int ifindex)
+{
+	if (likely(hlist_empty(kcolo_port_bucket(kn, ifindex))))
+		return NULL;
+	return ifindex ? find_port(kn, ifindex, false) : NULL;
 }
 
 /**
@@ -95,12 +105,10 @@ enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
 	}
 }
 
-static struct kcolo_port *port_in(const struct sk_buff *skb,
-				  const struct nf_hook_state *state)
+static __always_inline struct kcolo_port *port_in(struct kcolo_net *kn,
+						  const struct sk_buff *skb)
 {
-	int ifindex = nf_bridge_get_physinif(skb);
-
-	return ifindex ? kcolo_port_find(kcolo_net(state->net), ifindex) : NULL;
+	return port_of(kn, nf_bridge_get_physinif(skb));
 }
 
 /*
@@ -108,10 +116,8 @@ static struct kcolo_port *port_in(const struct sk_buff *skb,
  * keep their translation below: what leaves was held before, what comes is
  * translated before the new pair sees it.
  */
-static struct kcolo_pair *pair_below(int ifindex,
-				     const struct nf_hook_state *state)
+static struct kcolo_pair *pair_below(struct kcolo_net *kn, int ifindex)
 {
-	struct kcolo_net *kn = kcolo_net(state->net);
 	struct kcolo_port *port;
 
 	if (!ifindex || !atomic_read(&kn->failed_over))
@@ -195,7 +201,8 @@ static unsigned int zone_for_fragments(struct kcolo_pair *pair,
 static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(skb, state);
+	struct kcolo_net *kn = priv;
+	struct kcolo_port *port = port_in(kn, skb);
 	struct kcolo_pair *pair = port ? port->pair : NULL, *old;
 
 	/*
@@ -203,41 +210,37 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 	 * from before it became a primary are in another one (F3).
 	 */
 	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm) {
-		old = pair_below(port->ifindex, state) ?
+		old = pair_below(kn, port->ifindex) ?
 		      pair_by_conntrack(skb, state) : NULL;
 		if (!old)
 			return zone_for_fragments(pair, skb,
 						  state->pf == NFPROTO_IPV6);
 		pair = old;
-	} else if (atomic_read(&kcolo_net(state->net)->failed_over) &&
-		   nf_bridge_info_get(skb) &&
+	} else if (atomic_read(&kn->failed_over) && nf_bridge_info_get(skb) &&
 		   (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER)) {
 		pair = pair_by_conntrack(skb, state);
 	}
 	return pair ? enter(pair, skb, false) : NF_ACCEPT;
 }
 
-/* To conntrack the primary's guest is in the same zone as its clients. */
-static unsigned int pre_unzone(void *priv, struct sk_buff *skb,
-			       const struct nf_hook_state *state)
+/*
+ * Datagrams are whole by now. To conntrack the primary's guest is in the same zone as
+ * its clients; what the secondary says ends here.
+ */
+static unsigned int pre_primary(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	struct kcolo_port *port;
 	struct kcolo_zone *zone;
 
-	if (likely(!ct))
-		return NF_ACCEPT;
-	zone = kcolo_zone_of(ct);
-	if (zone && zone->vm)
-		nf_reset_ct(skb);
-	return NF_ACCEPT;
-}
-
-static unsigned int pre_peer(void *priv, struct sk_buff *skb,
-			     const struct nf_hook_state *state)
-{
-	struct kcolo_port *port = port_in(skb, state);
-
+	if (unlikely(ct)) {
+		zone = kcolo_zone_of(ct);
+		if (zone && zone->vm)
+			nf_reset_ct(skb);
+	}
+	port = port_in(priv, skb);
 	if (!port || port->is_vm || port->pair->role != KCOLO_ROLE_PRIMARY)
 		return NF_ACCEPT;
 	return kcolo_primary_peer(port->pair, skb, state);
@@ -246,7 +249,7 @@ static unsigned int pre_peer(void *priv, struct sk_buff *skb,
 static unsigned int pre_track(void *priv, struct sk_buff *skb,
 			      const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(skb, state);
+	struct kcolo_port *port = port_in(priv, skb);
 
 	/* F1: after the failover new connections are not touched. */
 	if (port && port->pair->role == KCOLO_ROLE_SECONDARY &&
@@ -271,29 +274,30 @@ static unsigned int hold(struct kcolo_port *port, struct sk_buff *skb,
 static unsigned int pre_hold(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(skb, state);
+	struct kcolo_port *port = port_in(priv, skb);
 
 	return port ? hold(port, skb, state) : NF_ACCEPT;
 }
 
 /* A packet that came in through one port leaves through another one. */
-static unsigned int leave(struct sk_buff *skb, const struct nf_hook_state *state,
-			  bool v6, int in_index, int out_index)
+static unsigned int leave(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
+			  int in_index, int out_index)
 {
-	struct kcolo_net *kn = kcolo_net(state->net);
-	struct kcolo_port *in = kcolo_port_find(kn, in_index);
-	struct kcolo_port *out = kcolo_port_find(kn, out_index);
+	struct kcolo_port *in = port_of(kn, in_index);
+	struct kcolo_port *out = port_of(kn, out_index);
 	unsigned int verdict = NF_ACCEPT;
 	struct kcolo_pair *from, *to;
 
-	from = pair_below(in_index, state);
+	if (!in && !out)
+		return NF_ACCEPT;
+	from = pair_below(kn, in_index);
 	if (!from && in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
 		from = in->pair;
 	/* Two guests that have both failed over may talk to each other. */
 	if (from)
 		verdict = kcolo_secondary_post(from, skb, v6, true,
 					       out && out->pair == from);
-	to = pair_below(out_index, state);
+	to = pair_below(kn, out_index);
 	if (!to && out && out->is_vm && out->pair->role == KCOLO_ROLE_SECONDARY)
 		to = out->pair;
 	if (to && verdict == NF_ACCEPT)
@@ -307,9 +311,7 @@ static unsigned int leave(struct sk_buff *skb, const struct nf_hook_state *state
 static unsigned int post(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
-	if (!nf_bridge_info_get(skb))
-		return NF_ACCEPT;
-	return leave(skb, state, state->pf == NFPROTO_IPV6,
+	return leave(priv, skb, state->pf == NFPROTO_IPV6,
 		     nf_bridge_get_physinif(skb), nf_bridge_get_physoutif(skb));
 }
 
@@ -332,7 +334,7 @@ static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
 
 	if (is_plain_ip(skb))
 		return NF_ACCEPT;
-	port = kcolo_port_find(kcolo_net(state->net), state->in->ifindex);
+	port = port_of(priv, state->in->ifindex);
 	if (!port || kcolo_vlan_depth(skb, &v6) >= 0)
 		return NF_ACCEPT;
 	if (port->pair->role == KCOLO_ROLE_PRIMARY) {
@@ -362,7 +364,7 @@ static unsigned int bridge_unseen(void *priv, struct sk_buff *skb,
 
 	if (!is_plain_ip(skb) || nf_bridge_info_get(skb))
 		return NF_ACCEPT;
-	port = kcolo_port_find(kcolo_net(state->net), state->in->ifindex);
+	port = port_of(priv, state->in->ifindex);
 	if (!port)
 		return NF_ACCEPT;
 	kcolo_count(port->pair, UNSEEN);
@@ -381,7 +383,8 @@ static unsigned int track_tagged(struct kcolo_pair *pair, struct sk_buff *skb,
 	return verdict == NF_ACCEPT ? nf_conntrack_in(skb, state) : verdict;
 }
 
-static unsigned int take_tagged(struct kcolo_port *port, struct sk_buff *skb,
+static unsigned int take_tagged(struct kcolo_net *kn, struct kcolo_port *port,
+				struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
 	struct kcolo_pair *pair = port ? port->pair : NULL, *old = NULL;
@@ -390,7 +393,7 @@ static unsigned int take_tagged(struct kcolo_port *port, struct sk_buff *skb,
 
 	if (pair && pair->role == KCOLO_ROLE_PRIMARY && !port->is_vm)
 		return kcolo_primary_peer(pair, skb, state);
-	if (atomic_read(&kcolo_net(state->net)->failed_over) &&
+	if (atomic_read(&kn->failed_over) &&
 	    (!pair || failed_over || pair->role == KCOLO_ROLE_PRIMARY))
 		old = pair_by_conntrack(skb, state);
 	if (old)
@@ -407,7 +410,7 @@ static unsigned int take_tagged(struct kcolo_port *port, struct sk_buff *skb,
 static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
 			       const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_net *kn = priv;
 	struct nf_hook_state ip;
 	struct kcolo_port *port;
 	unsigned int verdict;
@@ -416,7 +419,7 @@ static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
 
 	if (is_plain_ip(skb) || nf_bridge_info_get(skb))
 		return NF_ACCEPT;
-	port = kcolo_port_find(kn, state->in->ifindex);
+	port = port_of(kn, state->in->ifindex);
 	if (!port && !atomic_read(&kn->failed_over))
 		return NF_ACCEPT;
 	depth = kcolo_vlan_depth(skb, &v6);
@@ -424,7 +427,7 @@ static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	kcolo_vlan_state(&ip, state, v6);
 	kcolo_vlan_open(skb, depth);
-	verdict = take_tagged(port, skb, &ip);
+	verdict = take_tagged(kn, port, skb, &ip);
 	if (verdict == NF_ACCEPT)
 		kcolo_vlan_close(skb);
 	return verdict;
@@ -454,7 +457,7 @@ static bool from_vlan(const struct kcolo_port *out)
 static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = kcolo_net(state->net);
+	struct kcolo_net *kn = priv;
 	struct kcolo_port *in, *out;
 	unsigned int verdict;
 	int depth;
@@ -462,15 +465,15 @@ static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 
 	if (nf_bridge_get_physoutif(skb))	/* the IP hooks will see it */
 		return NF_ACCEPT;
-	in = kcolo_port_find(kn, skb->skb_iif);
-	out = kcolo_port_find(kn, state->out->ifindex);
+	in = port_of(kn, skb->skb_iif);
+	out = port_of(kn, state->out->ifindex);
 	if (is_plain_ip(skb) ? !from_vlan(out) : !in && !out)
 		return NF_ACCEPT;
 	depth = kcolo_vlan_depth(skb, &v6);
 	if (depth < 0)
 		return NF_ACCEPT;
 	kcolo_vlan_open(skb, depth);
-	verdict = leave(skb, state, v6, skb->skb_iif, state->out->ifindex);
+	verdict = leave(kn, skb, v6, skb->skb_iif, state->out->ifindex);
 	if (verdict == NF_ACCEPT)
 		verdict = confirm(skb);
 	if (verdict == NF_ACCEPT)
@@ -478,30 +481,13 @@ static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 	return verdict;
 }
 
-static const struct nf_hook_ops hook_ops[] = {
+/* First those of both roles. */
+static const struct nf_hook_ops hook_ops[KCOLO_HOOKS] = {
 	{
 		.hook = pre_zone,
 		.pf = NFPROTO_INET,
 		.hooknum = NF_INET_PRE_ROUTING,
 		.priority = NF_IP_PRI_CONNTRACK_DEFRAG - 1,
-	},
-	{
-		.hook = pre_unzone,
-		.pf = NFPROTO_INET,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP_PRI_CONNTRACK_DEFRAG + 1,
-	},
-	{
-		.hook = pre_peer,
-		.pf = NFPROTO_INET,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP_PRI_RAW - 1,
-	},
-	{
-		.hook = pre_track,
-		.pf = NFPROTO_INET,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP_PRI_CONNTRACK + 1,
 	},
 	{
 		.hook = pre_hold,
@@ -539,6 +525,18 @@ static const struct nf_hook_ops hook_ops[] = {
 		.hooknum = NF_BR_POST_ROUTING,
 		.priority = NF_BR_PRI_LAST - 1,
 	},
+	{
+		.hook = pre_primary,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_RAW - 1,
+	},
+	{
+		.hook = pre_track,
+		.pf = NFPROTO_INET,
+		.hooknum = NF_INET_PRE_ROUTING,
+		.priority = NF_IP_PRI_CONNTRACK + 1,
+	},
 };
 
 static int defrag_get(struct net *net)
@@ -559,6 +557,64 @@ static void defrag_put(struct net *net)
 	nf_defrag_ipv4_disable(net);
 }
 
+#define HOOKS_BOTH	(KCOLO_HOOKS - 2)
+
+/* The hooks that only pairs of a role need. */
+static struct nf_hook_ops *hook_of(struct kcolo_net *kn, u8 role)
+{
+	return &kn->ops[HOOKS_BOTH + (role == KCOLO_ROLE_SECONDARY)];
+}
+
+/**
+ * kcolo_hooks_init() - the hooks of a new namespace, not registered
+ * @kn: namespace
+ */
+void kcolo_hooks_init(struct kcolo_net *kn)
+{
+	int i;
+
+	memcpy(kn->ops, hook_ops, sizeof(hook_ops));
+	for (i = 0; i < KCOLO_HOOKS; i++)
+		kn->ops[i].priv = kn;
+}
+
+static int hooks_on(struct net *net, u8 role)
+{
+	struct kcolo_net *kn = kcolo_net(net);
+	int err;
+
+	if (!kn->users[0] && !kn->users[1]) {
+		err = nf_register_net_hooks(net, kn->ops, HOOKS_BOTH);
+		if (err)
+			return err;
+	}
+	if (!kn->users[role]) {
+		err = nf_register_net_hook(net, hook_of(kn, role));
+		if (err)
+			goto err_both;
+	}
+	kn->users[role]++;
+	return 0;
+
+err_both:
+	if (!kn->users[0] && !kn->users[1])
+		nf_unregister_net_hooks(net, kn->ops, HOOKS_BOTH);
+	return err;
+}
+
+static void hooks_off(struct net *net, u8 role)
+{
+	struct kcolo_net *kn = kcolo_net(net);
+
+	/* The namespace may have gone ahead. */
+	if (!kn->users[role])
+		return;
+	if (!--kn->users[role])
+		nf_unregister_net_hook(net, hook_of(kn, role));
+	if (!kn->users[0] && !kn->users[1])
+		nf_unregister_net_hooks(net, kn->ops, HOOKS_BOTH);
+}
+
 /**
  * kcolo_hooks_get() - switch on what a new pair needs
  * @net: namespace
@@ -569,18 +625,15 @@ static void defrag_put(struct net *net)
  */
 int kcolo_hooks_get(struct net *net, u8 role)
 {
-	struct kcolo_net *kn = kcolo_net(net);
 	int err;
 
 	err = role == KCOLO_ROLE_SECONDARY ?
 	      nf_ct_netns_get(net, NFPROTO_INET) : defrag_get(net);
-	if (err || kn->hooks)
+	if (err)
 		return err;
-	err = nf_register_net_hooks(net, hook_ops, ARRAY_SIZE(hook_ops));
-	if (!err) {
-		kn->hooks = true;
+	err = hooks_on(net, role);
+	if (!err)
 		return 0;
-	}
 	if (role == KCOLO_ROLE_SECONDARY)
 		nf_ct_netns_put(net, NFPROTO_INET);
 	else
@@ -593,13 +646,12 @@ int kcolo_hooks_get(struct net *net, u8 role)
  * @net: namespace
  * @role: of the pair that goes
  *
- * The hooks go with the last pair. Hooks may still run until a grace period.
+ * Hooks may still run until a grace period.
  * Context: process, kcolo_net.cfg held.
  */
 void kcolo_hooks_put(struct net *net, u8 role)
 {
-	if (list_empty(&kcolo_net(net)->pairs))
-		kcolo_hooks_off(net);
+	hooks_off(net, role);
 	if (role == KCOLO_ROLE_SECONDARY)
 		nf_ct_netns_put(net, NFPROTO_INET);
 	else
@@ -613,9 +665,10 @@ void kcolo_hooks_put(struct net *net, u8 role)
 void kcolo_hooks_off(struct net *net)
 {
 	struct kcolo_net *kn = kcolo_net(net);
+	u8 role;
 
-	if (!kn->hooks)
-		return;
-	nf_unregister_net_hooks(net, hook_ops, ARRAY_SIZE(hook_ops));
-	kn->hooks = false;
+	for (role = 0; role < ARRAY_SIZE(kn->users); role++) {
+		kn->users[role] = min(kn->users[role], 1U);
+		hooks_off(net, role);
+	}
 }

@@ -55,6 +55,7 @@ typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
 
 #define KCOLO_BURST	64	/* packets that may leave out of one softirq */
 #define KCOLO_PORT_HASH	32	/* buckets of the table of ports */
+#define KCOLO_HOOKS	9
 
 /* Counter NAME of the spec's set `stats`, one more. */
 #define kcolo_count(pair, name) kcolo_count_n(pair, name, 1)
@@ -361,7 +362,8 @@ struct kcolo_pair {
  * @ports: ports by ifindex, RCU, changed under @cfg
  * @generation: changes with @pairs, for dumps
  * @failed_over: pairs whose guest serves the clients from here
- * @hooks: the hooks are registered
+ * @users: pairs of each role, for the hooks
+ * @ops: the hooks, which know the namespace
  */
 struct kcolo_net {
 	struct mutex cfg;
@@ -369,7 +371,8 @@ struct kcolo_net {
 	struct hlist_head ports[KCOLO_PORT_HASH];
 	unsigned int generation;
 	atomic_t failed_over;
-	bool hooks;
+	unsigned int users[2];
+	struct nf_hook_ops ops[KCOLO_HOOKS];
 };
 
 /**
@@ -661,6 +664,7 @@ static inline bool kcolo_own_notes(struct sk_buff *skb)
 }
 
 /* hook.c */
+void kcolo_hooks_init(struct kcolo_net *kn);
 int kcolo_hooks_get(struct net *net, u8 role);
 void kcolo_hooks_put(struct net *net, u8 role);
 void kcolo_hooks_off(struct net *net);

@@ -577,6 +577,7 @@ static int __net_init net_init(struct net *net)
 	INIT_LIST_HEAD(&kn->pairs);
 	for (i = 0; i < KCOLO_PORT_HASH; i++)
 		INIT_HLIST_HEAD(&kn->ports[i]);
+	kcolo_hooks_init(kn);
 	return 0;
 }
 
