@@ -14,18 +14,39 @@
 #define WALK_CHUNK	256	/* buckets between two chances to reschedule */
 
 static struct kmem_cache *flow_cache;
-static siphash_aligned_key_t flow_key;
+static hsiphash_key_t flow_key;
 
 /* All pairs of user namespaces together get an eighth of the memory (S4). */
 static struct percpu_counter total;
 static s64 total_max;
 
+/*
+ * Keyed, since the clients choose ports and addresses; short, each packet needs it. What
+ * is left out of the short form is zero in all that take it.
+ */
 static struct hlist_head *bucket(const struct kcolo_pair *pair,
-				 const struct kcolo_tuple *tuple)
+				 const struct kcolo_tuple *t)
 {
-	u64 hash = siphash(tuple, sizeof(*tuple), &flow_key);
+	u32 hash;
 
+	if (t->v6 || t->vlan)
+		hash = hsiphash(t, sizeof(*t), &flow_key);
+	else
+		hash = hsiphash_4u32((__force u32)t->src.w[0],
+				     (__force u32)t->dst.w[0],
+				     (__force u32)t->sport << 16 |
+				     (__force u32)t->dport,
+				     (u32)t->frag << 16 | t->proto, &flow_key);
 	return &pair->flows[hash & pair->flow_mask];
+}
+
+static bool same(const struct kcolo_tuple *a, const struct kcolo_tuple *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	BUILD_BUG_ON(sizeof(*a) != 6 * sizeof(u64));
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) |
+		 (x[4] ^ y[4]) | (x[5] ^ y[5]));
 }
 
 /**
@@ -42,7 +63,7 @@ struct kcolo_flow *kcolo_flow_find(struct kcolo_pair *pair,
 	struct kcolo_flow *flow;
 
 	hlist_for_each_entry_rcu(flow, bucket(pair, tuple), node)
-		if (!memcmp(&flow->tuple, tuple, sizeof(*tuple)))
+		if (same(&flow->tuple, tuple))
 			return flow;
 	return NULL;
 }

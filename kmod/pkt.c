@@ -25,6 +25,8 @@
 #define OPT_TS_LEN	10
 #define OPT_MD5		19
 #define OPT_AO		29
+#define TS_ALIGNED	12		/* NOP, NOP, timestamps */
+#define TS_ALIGNED_HEAD	0x0101080aU
 #define WSCALE_MAX	14	/* RFC 7323 */
 
 static u16 get16(const u8 *p)
@@ -196,6 +198,11 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 	u32 off = TCP_MIN;
 
 	memset(opts, 0, sizeof(*opts));
+	/* As most segments have them, RFC 7323, appendix A. */
+	if (hlen == TCP_MIN + TS_ALIGNED && get32(th + off) == TS_ALIGNED_HEAD) {
+		opts->ts = off + 4;
+		return;
+	}
 	while (off < hlen) {
 		u8 kind = th[off], len;
 

@@ -54,8 +54,9 @@ struct kcolo_addr {
  * @proto: transport protocol
  * @frag: of a fragment KCOLO_FRAGMENT, its place and whether more follow, else 0: equal
  *	bytes at two places are not one another's
+ * @pad: zero
  *
- * It is hashed and compared as memory.
+ * It is hashed and compared as memory, in words of 64 bits.
  */
 struct kcolo_tuple {
 	struct kcolo_addr src;
@@ -66,7 +67,8 @@ struct kcolo_tuple {
 	u8 v6;
 	u8 proto;
 	u16 frag;
-};
+	u32 pad;
+} __attribute__((aligned(8)));
 
 /* The outer one of two tags, or the only one. */
 static inline u32 kcolo_vlan_outer(u32 vlan)

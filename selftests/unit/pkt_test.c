@@ -478,7 +478,7 @@ TEST(tuple_reverse)
 
 TEST(tuple_has_no_holes)
 {
-	EXPECT_EQ(44, sizeof(struct kcolo_tuple));
+	EXPECT_EQ(48, sizeof(struct kcolo_tuple));
 }
 
 TEST_HARNESS_MAIN
