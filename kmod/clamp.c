@@ -150,7 +150,14 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
 				   const struct sk_buff *like)
 {
-	struct kcolo_ack_head head = {
+	u32 mac_len = like->data - skb_mac_header(like);
+	struct kcolo_ack_head head;
+	struct sk_buff *skb;
+
+	if (!note->ok || flow->p_sig || kcolo_observes(flow->pair) ||
+	    !kcolo_window_loosened(&flow->win, flow->ack_out))
+		return NULL;
+	head = (struct kcolo_ack_head){
 		.seq = flow->seq_out,
 		.ack = flow->ack_out,
 		.ttl = flow->p_ttl,
@@ -158,12 +165,6 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 		.tsval = flow->p_tsval,
 		.tsecr = note->tsecr,
 	};
-	u32 mac_len = like->data - skb_mac_header(like);
-	struct sk_buff *skb;
-
-	if (!note->ok || flow->p_sig || kcolo_observes(flow->pair) ||
-	    !kcolo_window_loosened(&flow->win, flow->ack_out))
-		return NULL;
 	skb = alloc_skb(LL_MAX_HEADER + mac_len + KCOLO_ACK_ROOM, GFP_ATOMIC);
 	if (!skb)
 		return NULL;

@@ -80,10 +80,12 @@ void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held)
 void kcolo_clock_heard(struct kcolo_flow *flow,
 		       const struct kcolo_lowered *note)
 {
-	u32 tsecr = ntohl(note->tsecr);
+	u32 tsecr;
 
-	if (!note->ok || !note->has_ts ||
-	    (flow->s_ts_ok && seq_before(tsecr, flow->s_tsecr)))
+	if (!note->ok || !note->has_ts)
+		return;
+	tsecr = ntohl(note->tsecr);
+	if (flow->s_ts_ok && seq_before(tsecr, flow->s_tsecr))
 		return;
 	flow->s_tsecr = tsecr;
 	flow->s_ts_ok = true;
@@ -97,9 +99,12 @@ void kcolo_clock_heard(struct kcolo_flow *flow,
 void kcolo_clock_follow(struct kcolo_flow *flow,
 			const struct kcolo_lowered *note)
 {
-	u32 tsval = ntohl(note->tsval), lead = tsval - ntohl(flow->p_tsval);
+	u32 tsval;
 
-	if (!note->ok || !note->has_ts || !flow->p_ts_ok || lead > LEAD_MAX)
+	if (!note->ok || !note->has_ts || !flow->p_ts_ok)
+		return;
+	tsval = ntohl(note->tsval);
+	if (tsval - ntohl(flow->p_tsval) > LEAD_MAX)
 		return;
 	flow->p_tsval = note->tsval;
 	if (flow->ts_out_ok && seq_before(tsval, flow->ts_out))

@@ -113,7 +113,7 @@ static void fix_tcp(struct sk_buff *skb, u32 l4, bool v6, u32 ack, u16 win)
 
 /**
  * kcolo_lower_note() - note what an ACK of the secondary says
- * @note: result
+ * @note: result; only if it has become ok the rest of it is valid
  * @pkt: the secondary's packet, parsed
  * @skb: that packet
  */
@@ -131,6 +131,7 @@ void kcolo_lower_note(struct kcolo_lowered *note, const struct kcolo_pkt *pkt,
 	note->ack = pkt->ack;
 	note->pure = pkt->seq == pkt->seq_end;
 	note->has_ts = opts.ts;
+	note->sack_len = 0;
 	if (opts.ts) {
 		memcpy(&note->tsval, th + opts.ts, 4);
 		memcpy(&note->tsecr, th + opts.ts + 4, 4);

@@ -609,11 +609,12 @@ static void unlock_flow(struct kcolo_flow *flow)
 	__releases(&flow->lock)
 {
 	u8 state = kcolo_flow_state(flow);
-	bool changed = flow->told != state;
+	bool changed = flow->told != state, leaves = !list_empty(&flow->outbox);
 
 	flow->told = state;
 	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	if (leaves)
+		kcolo_flow_drain(flow);
 	if (unlikely(changed))
 		kcolo_event_flow(flow);
 }
@@ -959,8 +960,8 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 		      u8 tag)
 {
 	bool make = starts_flow(pkt) || READ_ONCE(pair->adopting);
-	struct kcolo_lowered note = {};
-	struct kcolo_ack ack = {};
+	struct kcolo_lowered note;
+	struct kcolo_ack ack;
 	struct sk_buff *made = NULL;
 	struct kcolo_phase phase;
 	struct kcolo_flow *flow;
@@ -991,8 +992,11 @@ retry:
 	fill_seg(&seg, pkt);
 	running = phase.state == KCOLO_STATE_RUNNING;
 	ack.like = *eth_hdr(skb);
+	ack.islands = 0;
+	ack.client.ok = false;
 	if (running && client_has(flow, &seg))
 		ack.client = flow->client;
+	note.ok = false;
 	if (running && (!list_empty(&flow->held) ||
 			kcolo_window_tight(&flow->win)))
 		kcolo_lower_note(&note, pkt, skb);
@@ -1154,10 +1158,10 @@ static void strip_client(struct kcolo_pair *pair, struct sk_buff *skb,
  */
 void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 {
-	struct kcolo_ack ack = {};
 	struct sk_buff *made = NULL;
 	struct kcolo_phase phase;
 	struct kcolo_tuple tuple;
+	struct kcolo_ack ack;
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
 	kcolo_okfn_t okfn;
@@ -1185,6 +1189,8 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	running = phase.state == KCOLO_STATE_RUNNING;
 	flow->used = jiffies;
 	acked = flow->client.ack;
+	ack.islands = 0;
+	ack.client.ok = false;
 	note_client(flow, &pkt, skb);
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
 	    running)

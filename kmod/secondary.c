@@ -332,13 +332,13 @@ static bool follow(struct kcolo_pair *pair, struct sk_buff *skb,
 
 	ct = kcolo_conn_find(pair, skb, &pkt->tuple, &dir);
 	if (ct) {
-		spin_lock_bh(&ct->lock);
+		spin_lock(&ct->lock);
 		ok = kcolo_conn_load(&conn, ct, from_vm ? !dir : dir);
 		if (ok) {
 			take(pair, &conn, pkt, ts, from_vm, shift);
 			kcolo_conn_store(&conn);
 		}
-		spin_unlock_bh(&ct->lock);
+		spin_unlock(&ct->lock);
 		nf_ct_put(ct);
 	}
 	if (!ok)
