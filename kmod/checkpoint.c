@@ -27,8 +27,7 @@ static void sync_flow(struct kcolo_flow *flow, void *data)
 	spin_lock(&flow->lock);
 	if (!flow->dead)
 		kcolo_primary_sync(flow, *phase);
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 }
 
 static void resume_flow(struct kcolo_flow *flow, void *data)
@@ -38,8 +37,7 @@ static void resume_flow(struct kcolo_flow *flow, void *data)
 	spin_lock(&flow->lock);
 	if (!flow->dead)
 		kcolo_primary_resume(flow, *phase);
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 }
 
 /* C1, C6: what was sent until now belongs to the copied state. */

@@ -313,6 +313,27 @@ enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 }
 
 /**
+ * kcolo_cmp_meets() - can all of a segment be compared now
+ * @c: comparison
+ * @side: whose
+ * @seg: the segment, not queued
+ *
+ * Return: true if it begins at or before cmp and one segment of the other side reaches
+ * as far; then it need not be kept.
+ */
+bool kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
+		     const struct kcolo_seg *seg)
+{
+	const struct kcolo_seg *other;
+
+	if ((c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT) ||
+	    seq_after(seg->seq, c->cmp))
+		return false;
+	other = at_cmp(c, !side, NULL);
+	return other && !seq_after(seg->end, other->end);
+}
+
+/**
  * kcolo_cmp_pop() - take out a segment that lies at or below cmp
  * @c: comparison
  * @side: whose
@@ -368,21 +389,6 @@ struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c)
 	struct kcolo_seg *seg = at_cmp(c, KCOLO_P, NULL);
 
 	return seg && seq_before(seg->seq, c->cmp) ? seg : NULL;
-}
-
-/**
- * kcolo_cmp_awaits() - will a segment of the secondary be compared at once
- * @c: comparison
- * @seg: segment that is not queued
- *
- * Return: true if the primary's part of it is there, without a hole.
- */
-bool kcolo_cmp_awaits(struct kcolo_cmp *c, const struct kcolo_seg *seg)
-{
-	const struct kcolo_seg *p = at_cmp(c, KCOLO_P, NULL);
-
-	return c->state == KCOLO_CMP_RUN && p &&
-	       !seq_after(seg->seq, c->cmp) && !seq_after(seg->end, p->end);
 }
 
 /* So many segments are looked at; more would be slow, and fewer are no lie. */

@@ -144,10 +144,11 @@ bool kcolo_cmp_queue(struct kcolo_cmp *c, enum kcolo_side side,
 		     struct kcolo_seg *seg);
 enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 			      struct kcolo_seg **p, struct kcolo_seg **s);
+bool kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
+		     const struct kcolo_seg *seg);
 struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side,
 				struct kcolo_seg **at);
 struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c);
-bool kcolo_cmp_awaits(struct kcolo_cmp *c, const struct kcolo_seg *seg);
 u32 kcolo_cmp_islands(const struct kcolo_cmp *c, u32 *edges, u32 max);
 bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack);
 void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,

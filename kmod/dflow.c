@@ -315,7 +315,8 @@ static struct kcolo_held *hold(struct kcolo_pair *pair,
 			       const struct kcolo_held *as, struct sk_buff *skb,
 			       const struct nf_hook_state *state, bool forward)
 {
-	struct kcolo_held *held = kcolo_hold(pair, skb, state, forward);
+	struct kcolo_held *held = kcolo_hold(pair, skb, state, forward,
+					     ktime_get_mono_fast_ns());
 
 	if (!held) {
 		kcolo_count(pair, NOMEM);
@@ -428,8 +429,7 @@ again:
 	}
 	/* Under the lock it can only have moved on. */
 	verdict = take_p(flow, kcolo_phase(pair), &as, skb, state);
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 	if (verdict == PASS_BYPASS)
 		kcolo_count(pair, UNCOMPARED_BYPASS);
 	if (verdict == PASS_BYPASS || verdict == PASS_BEHIND)
@@ -542,8 +542,7 @@ again:
 	kcolo_primary_sync(flow, phase);
 	if (kcolo_primary_tag_fits(pair, phase, tag))
 		kept = hear_s(flow, phase, &as, skb, state, tag);
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 	if (!kept)
 		consume_skb(skb);
 	return NF_STOLEN;
@@ -691,8 +690,7 @@ static bool late_one(struct kcolo_pair *pair, struct list_head *list)
 		spin_lock(&flow->lock);
 		if (!flow->dead && kcolo_state(pair) == KCOLO_STATE_RUNNING)
 			advance(flow);
-		spin_unlock(&flow->lock);
-		kcolo_flow_drain(flow);
+		kcolo_flow_unlock(flow);
 	}
 	rcu_read_unlock();
 	local_bh_enable();

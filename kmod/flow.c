@@ -82,15 +82,18 @@ static struct kcolo_flow *flow_alloc(struct kcolo_pair *pair,
 	flow->used = jiffies;
 	spin_lock_init(&flow->lock);
 	INIT_LIST_HEAD(&flow->held);
-	INIT_LIST_HEAD(&flow->gated);
-	INIT_LIST_HEAD(&flow->resets);
 	INIT_LIST_HEAD(&flow->queued);
 	INIT_LIST_HEAD(&flow->early);
 	INIT_LIST_HEAD(&flow->outbox);
+	if (kcolo_flow_is_tcp(flow)) {
+		INIT_LIST_HEAD(&flow->gated);
+		INIT_LIST_HEAD(&flow->resets);
+		return flow;
+	}
 	INIT_LIST_HEAD(&flow->late);
 	kcolo_dgrams_init(&flow->dgrams);
 	/* Datagrams are shown as in packets of the guest. */
-	flow->opened_by_vm = !kcolo_flow_is_tcp(flow);
+	flow->opened_by_vm = true;
 	return flow;
 }
 
@@ -190,10 +193,10 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
 
 /**
  * kcolo_flow_let_out() - a packet may leave
- * @flow: locked by the caller, who drains it
+ * @flow: locked by the caller, who unlocks it with kcolo_flow_unlock()
  * @held: in one of its lists or in none
  *
- * Packets that leave together leave in the guest's order (R12): kcolo_flow_drain()
+ * Packets that leave together leave in the guest's order (R12): kcolo_flow_unlock()
  * sorts them.
  */
 void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held)
@@ -218,21 +221,21 @@ static int by_order(void *priv, const struct list_head *a,
 }
 
 /**
- * kcolo_flow_drain() - send what has become releasable
- * @flow: not locked by the caller
+ * kcolo_flow_unlock() - unlock a connection and send what has become releasable
+ * @flow: locked by the caller
  *
  * One sends, the others leave their packets to it: order is kept whichever CPU
  * releases them (R12).
  *
- * Context: bottom halves off, RCU, no lock of ours.
+ * Context: bottom halves off, RCU, no other lock of ours.
  */
-void kcolo_flow_drain(struct kcolo_flow *flow)
+void kcolo_flow_unlock(struct kcolo_flow *flow)
+	__releases(&flow->lock)
 {
 	bool many, mixed;
 	LIST_HEAD(list);
 
-	spin_lock(&flow->lock);
-	if (flow->releasing) {
+	if (flow->releasing || list_empty(&flow->outbox)) {
 		spin_unlock(&flow->lock);
 		return;
 	}

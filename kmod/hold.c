@@ -4,7 +4,7 @@
  *
  * A held packet goes on where the bridge would have taken it: okfn, with bottom
  * halves off, under RCU and no lock of ours. Normally the flow whose packets
- * became releasable sends them (kcolo_flow_drain()). At a commit, failover or
+ * became releasable sends them (kcolo_flow_unlock()). At a commit, failover or
  * bypass everything goes through the pair's outbox instead, sorted by arrival
  * and sent by one worker that lets others run in between, else the receiver's
  * backlog overflows (R12).
@@ -66,12 +66,14 @@ bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size)
  * @state: the hook's
  * @forward: it will go on one day; false for a packet of the secondary, which
  *	is only compared
+ * @now: monotonic ns
  *
  * Return: the held packet, NULL if memory is short; then the skb is still the
  * caller's.
  */
 struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
-			      const struct nf_hook_state *state, bool forward)
+			      const struct nf_hook_state *state, bool forward,
+			      u64 now)
 {
 	struct kcolo_held *held;
 
@@ -84,7 +86,7 @@ struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
 	/* R10: it may wait for long and must not use up its sender's quota. */
 	skb_orphan(skb);
 	held->skb = skb;
-	held->since = ktime_get_mono_fast_ns();
+	held->since = now;
 	held->size = skb->truesize;
 	if (forward) {
 		held->okfn = state->okfn;
@@ -228,7 +230,7 @@ unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 			kcolo_count_drop(pair, WAIT_DROPPED, skb);
 		return NF_DROP;
 	}
-	held = kcolo_hold(pair, skb, state, true);
+	held = kcolo_hold(pair, skb, state, true, ktime_get_mono_fast_ns());
 	if (!held) {
 		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;

@@ -446,103 +446,115 @@ struct kcolo_ack_head {
  * @tuple: as in packets of the guest
  * @pair: whose
  * @lock: protects the rest
+ * @epoch: the flow has gone through this commit
+ * @gen: the flow has seen packets after this begin, @nxt_begin is valid
+ * @order: arrivals so far
+ * @used: jiffies of the last packet
  * @cmp: the comparison, of TCP
- * @dgrams: the comparison, of datagrams
- * @late: in kcolo_pair.late, under kcolo_pair.out_lock
  * @held: the guest's packets, in order of arrival
- * @gated: those of @held at or below cmp that wait for R1 (b), by ack
- * @resets: those of @held with RST that wait for the other side's (R5)
  * @queued: the secondary's packets that wait to be compared
  * @early: the secondary's packets of an epoch that is not this one
  * @outbox: packets on their way out
- * @out_n: their number
- * @out_mixed: they may not be in order of arrival
+ * @gated: TCP: those of @held at or below cmp that wait for R1 (b), by ack
+ * @resets: TCP: those of @held with RST that wait for the other side's (R5)
  * @client: the client's newest ACK
- * @epoch: the flow has gone through this commit
- * @gen: the flow has seen packets after this begin, @nxt_begin is valid
- * @state_begin: cmp.state at that begin
- * @nxt_begin: cmp.nxt at that begin
+ * @win: both sides' windows and what the client knows of them
  * @p_begin: the primary's side of @cmp at that begin
- * @order: arrivals so far
+ * @nxt_begin: cmp.nxt at that begin
+ * @state_begin: cmp.state at that begin
+ * @late: in kcolo_pair.late, under kcolo_pair.out_lock
+ * @dgrams: the comparison, of datagrams
+ * @out_n: packets in @outbox
  * @seq_out: behind the last byte that the client was sent, if @out_ok
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
- * @win: both sides' windows and what the client knows of them
- * @shut_since: monotonic ns, when the secondary's window closed while the
- *	primary's was open; 0 if they are not so
  * @p_tsval: the primary's newest timestamp, network order, if @p_ts_ok
  * @ts_out: the newest timestamp that the client was sent, if @ts_out_ok
- * @syn_len: bytes in @syn
+ * @s_tsecr: the client's newest timestamp that the secondary echoed, if @s_ts_ok
+ * @shut_since: monotonic ns, when the secondary's window closed while the
+ *	primary's was open; 0 if they are not so
+ * @p_heard: monotonic ns, last packet of the primary
+ * @s_heard: monotonic ns, last packet of the secondary
+ * @rcu: delayed free, instead of @p_heard and @s_heard
+ * @cmp_moved: monotonic ns, when bytes were last found equal
+ * @ack_moved: monotonic ns, when the secondary last acknowledged something new
  * @syn: options of the SYN that has come first, until the other side's comes
+ * @syn_len: bytes in @syn
  * @p_ttl: TTL or hop limit of the primary's newest packet
+ * @told: state of the last event
+ * @out_mixed: they may not be in order of arrival
  * @out_ok: an ACK has left since the SYN
  * @lossy: packets of the secondary were lost on their way here
- * @s_tsecr: the client's newest timestamp that the secondary echoed, if @s_ts_ok
  * @p_ts_ok: the primary sends timestamps
  * @p_sig: the primary signs its segments: none must be written
  * @s_ts_ok: the secondary has echoed one since the SYN
  * @ts_out_ok: one has left since the SYN
- * @p_heard: monotonic ns, last packet of the primary
- * @s_heard: monotonic ns, last packet of the secondary
- * @cmp_moved: monotonic ns, when bytes were last found equal
- * @ack_moved: monotonic ns, when the secondary last acknowledged something new
- * @used: jiffies of the last packet
  * @opened_by_vm: the guest sent the first SYN
  * @releasing: somebody is sending @outbox; others only append (R12)
- * @told: state of the last event
  * @asked: this flow has asked for a checkpoint for want of a partner
  * @dead: removed from the table
- * @rcu: delayed free
+ *
+ * From @gated to @state_begin only TCP has it, @late and @dgrams only the others.
  */
 struct kcolo_flow {
 	struct hlist_node node;
 	struct kcolo_tuple tuple;
 	struct kcolo_pair *pair;
 	spinlock_t lock;
+	u32 epoch;
+	u32 gen;
+	u32 order;
+	unsigned long used;
 	struct kcolo_cmp cmp;
-	struct kcolo_dgrams dgrams;
-	struct list_head late;
 	struct list_head held;
-	struct list_head gated;
-	struct list_head resets;
 	struct list_head queued;
 	struct list_head early;
 	struct list_head outbox;
+	union {
+		struct {
+			struct list_head gated;
+			struct list_head resets;
+			struct kcolo_client client;
+			struct kcolo_window win;
+			struct kcolo_stream p_begin;
+			u32 nxt_begin;
+			u8 state_begin;
+		};
+		struct {
+			struct list_head late;
+			struct kcolo_dgrams dgrams;
+		};
+	};
 	u32 out_n;
-	bool out_mixed;
-	struct kcolo_client client;
-	u32 epoch;
-	u32 gen;
-	u8 state_begin;
-	u32 nxt_begin;
-	struct kcolo_stream p_begin;
-	u32 order;
 	u32 seq_out;
 	u32 ack_out;
-	struct kcolo_window win;
-	u64 shut_since;
 	__be32 p_tsval;
 	u32 ts_out;
 	u32 s_tsecr;
-	u8 syn_len;
+	u64 shut_since;
+	union {
+		struct {
+			u64 p_heard;
+			u64 s_heard;
+		};
+		struct rcu_head rcu;
+	};
+	u64 cmp_moved;
+	u64 ack_moved;
 	u8 syn[KCOLO_OPTIONS_MAX];
+	u8 syn_len;
 	u8 p_ttl;
+	u8 told;
+	bool out_mixed;
 	bool out_ok;
 	bool lossy;
 	bool p_ts_ok;
 	bool p_sig;
 	bool s_ts_ok;
 	bool ts_out_ok;
-	u64 p_heard;
-	u64 s_heard;
-	u64 cmp_moved;
-	u64 ack_moved;
-	unsigned long used;
-	u8 told;
 	bool opened_by_vm;
 	bool releasing;
 	bool asked;
 	bool dead;
-	struct rcu_head rcu;
 };
 
 /**
@@ -679,7 +691,8 @@ void kcolo_hold_exit(void);
 void kcolo_hold_setup(struct kcolo_pair *pair);
 bool kcolo_hold_room(const struct kcolo_pair *pair, bool vm, unsigned int size);
 struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
-			      const struct nf_hook_state *state, bool forward);
+			      const struct nf_hook_state *state, bool forward,
+			      u64 now);
 void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held);
 void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		      const struct net_device *dev);
@@ -704,7 +717,7 @@ void kcolo_flow_walk(struct kcolo_pair *pair,
 		     void *data);
 void kcolo_flow_remove(struct kcolo_flow *flow);
 void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held);
-void kcolo_flow_drain(struct kcolo_flow *flow);
+void kcolo_flow_unlock(struct kcolo_flow *flow) __releases(&flow->lock);
 void kcolo_flow_tuple(const struct kcolo_flow *flow, struct kcolo_tuple *to);
 enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow);
 

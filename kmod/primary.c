@@ -173,7 +173,7 @@ static void differs(struct kcolo_flow *flow, u8 reason, u32 seq,
 	ask(flow, reason, seq, p, s);
 }
 
-static void compare(struct kcolo_flow *flow)
+static void compare(struct kcolo_flow *flow, u64 now)
 {
 	struct kcolo_cmp *c = &flow->cmp;
 	u64 before = c->compared;
@@ -182,7 +182,7 @@ static void compare(struct kcolo_flow *flow)
 
 	diff = kcolo_cmp_run(c, kcolo_payload_equal, &p, &s);
 	if (c->compared != before) {
-		flow->cmp_moved = ktime_get_mono_fast_ns();
+		flow->cmp_moved = now;
 		kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
 	}
 	if (diff == KCOLO_DIFF_NONE) {
@@ -195,17 +195,38 @@ static void compare(struct kcolo_flow *flow)
 					   KCOLO_REASON_PAYLOAD, c->cmp, p, s);
 }
 
+/*
+ * A packet that the other side's can be compared with at once need not be kept: it takes
+ * no room that others wait for (R10).
+ */
+static bool meet(struct kcolo_flow *flow, enum kcolo_side side,
+		 const struct kcolo_seg *seg, const struct kcolo_pkt *pkt,
+		 struct sk_buff *skb, u64 now)
+{
+	struct kcolo_held held;
+
+	if (!kcolo_cmp_meets(&flow->cmp, side, seg))
+		return false;
+	held.seg = *seg;
+	held.skb = skb;
+	held.l4 = pkt->l4;
+	held.data = pkt->data;
+	if (!kcolo_cmp_queue(&flow->cmp, side, &held.seg))
+		return false;
+	compare(flow, now);
+	kcolo_cmp_remove(&flow->cmp, side, &held.seg);
+	return !seq_after(seg->end, flow->cmp.cmp);
+}
+
 /* Compare as far as both have spoken and let out what may leave. */
-static void advance(struct kcolo_flow *flow)
+static void advance(struct kcolo_flow *flow, u64 now)
 {
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct kcolo_held *held, *next;
-	u64 now = 0;
 
-	compare(flow);
+	compare(flow, now);
 	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p))) {
 		held = kcolo_held_of(seg);
-		now = now ?: ktime_get_mono_fast_ns();
 		kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
 				    now - held->since);
 		settle(flow, held);
@@ -528,7 +549,7 @@ void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 		kcolo_hold_drop(flow->pair, held);
 	}
 	take_early(flow, kcolo_tag(phase.epoch));
-	advance(flow);
+	advance(flow, ktime_get_mono_fast_ns());
 }
 
 /**
@@ -544,7 +565,7 @@ void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 	}
 	if (flow->cmp.state != KCOLO_CMP_NONE)
 		take_early(flow, kcolo_tag(phase.epoch));
-	advance(flow);
+	advance(flow, ktime_get_mono_fast_ns());
 }
 
 /* C1: remember where P stood at the barrier, before its first packet after it. */
@@ -609,18 +630,29 @@ static void unlock_flow(struct kcolo_flow *flow)
 	__releases(&flow->lock)
 {
 	u8 state = kcolo_flow_state(flow);
-	bool changed = flow->told != state, leaves = !list_empty(&flow->outbox);
+	bool changed = flow->told != state;
 
 	flow->told = state;
-	spin_unlock(&flow->lock);
-	if (leaves)
-		kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 	if (unlikely(changed))
 		kcolo_event_flow(flow);
 }
 
 /* A verdict that has to wait until the flow is unlocked. */
 #define PASS_BEHIND (NF_MAX_VERDICT + 1)
+
+/* S has said it before, and all before it has left. */
+static bool said_before(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+			const struct kcolo_pkt *pkt, struct sk_buff *skb)
+{
+	if (list_empty(&flow->queued) || kcolo_unlist(skb, pkt) ||
+	    skb_orphan_frags_rx(skb, GFP_ATOMIC) ||
+	    !meet(flow, KCOLO_P, seg, pkt, skb, flow->p_heard))
+		return false;
+	kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG, 0);
+	advance(flow, flow->p_heard);
+	return true;
+}
 
 /* The locked part of kcolo_primary_vm(). */
 static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
@@ -661,6 +693,9 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	}
 	if (fate == KCOLO_FATE_UNKNOWN)
 		return PASS_BEHIND;
+	if (fate == KCOLO_FATE_QUEUED && phase.state == KCOLO_STATE_RUNNING &&
+	    list_empty(&flow->held) && said_before(flow, &seg, pkt, skb))
+		fate = KCOLO_FATE_COVERED;
 	if (!late && leaves_at_once(flow, phase, &seg, fate)) {
 		note_out(flow, &seg, skb, pkt->l4, pkt->data, pkt->win);
 		kcolo_clock_left(flow);
@@ -670,7 +705,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (!kcolo_hold_room(pair, true, skb->truesize))
 		return overflow(pair, &flow->tuple, skb);
 	/* What is made of a held packet has one header only. */
-	held = kcolo_unlist(skb, pkt) ? NULL : kcolo_hold(pair, skb, state, true);
+	held = kcolo_unlist(skb, pkt) ? NULL :
+	       kcolo_hold(pair, skb, state, true, flow->p_heard);
 	if (!held) {
 		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;
@@ -685,7 +721,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	trace_hold(pair, held);
 	place(flow, held, fate);
 	if (phase.state != KCOLO_STATE_CHECKPOINT)
-		advance(flow);
+		advance(flow, flow->p_heard);
 	return NF_STOLEN;
 }
 
@@ -848,7 +884,6 @@ static struct sk_buff *repeat_head(struct kcolo_flow *flow,
 
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
 static struct kcolo_held *keep_s(struct kcolo_flow *flow,
-				 struct kcolo_phase phase,
 				 const struct kcolo_seg *seg,
 				 const struct kcolo_pkt *pkt, u8 tag,
 				 struct sk_buff *skb,
@@ -857,16 +892,13 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 	struct kcolo_pair *pair = flow->pair;
 	struct kcolo_held *held;
 
-	/* What is compared and freed at once needs no room: others must not wait. */
-	if (!(phase.state == KCOLO_STATE_RUNNING && tag == kcolo_tag(phase.epoch) &&
-	      kcolo_cmp_awaits(&flow->cmp, seg)) &&
-	    !kcolo_hold_room(pair, false, skb->truesize)) {
+	if (!kcolo_hold_room(pair, false, skb->truesize)) {
 		kcolo_count(pair, SECONDARY_REFUSED);
 		trace_overflow(pair, KCOLO_S, &flow->tuple);
 		ask(flow, KCOLO_REASON_OVERFLOW, flow->cmp.cmp, NULL, NULL);
 		return NULL;
 	}
-	held = kcolo_hold(pair, skb, state, false);
+	held = kcolo_hold(pair, skb, state, false, flow->s_heard);
 	if (!held) {
 		kcolo_count(pair, NOMEM);
 		return NULL;
@@ -879,10 +911,22 @@ static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 	return held;
 }
 
-/* The locked part of kcolo_primary_peer(); returns whether the skb was kept. */
-static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
-		   const struct kcolo_pkt *pkt, struct sk_buff *skb,
-		   const struct nf_hook_state *state, u8 tag)
+/**
+ * enum heard - what has become of a packet of the secondary
+ * @HEARD: it was not needed
+ * @HEARD_COMPARED: it was compared, all of it
+ * @HEARD_KEPT: it was kept, the skb is not the caller's any more
+ */
+enum heard {
+	HEARD,
+	HEARD_COMPARED,
+	HEARD_KEPT,
+};
+
+/* The locked part of kcolo_primary_peer(). */
+static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
+			 const struct kcolo_pkt *pkt, struct sk_buff *skb,
+			 const struct nf_hook_state *state, u8 tag)
 {
 	bool early = tag != kcolo_tag(phase.epoch);
 	enum kcolo_fate fate = KCOLO_FATE_QUEUED;
@@ -901,7 +945,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
 		note_window(flow, KCOLO_S, &seg, pkt->win);
 		if (new)
-			return false;
+			return HEARD;
 		if (sack != flow->cmp.side[KCOLO_S].ack)
 			flow->ack_moved = flow->s_heard;
 	}
@@ -911,11 +955,14 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		early = true;
 	if (!early && fate != KCOLO_FATE_QUEUED) {
 		count_s(pair, &seg, fate);
-		return false;
+		return HEARD;
 	}
-	held = keep_s(flow, phase, &seg, pkt, tag, skb, state);
+	if (!early && phase.state == KCOLO_STATE_RUNNING &&
+	    meet(flow, KCOLO_S, &seg, pkt, skb, flow->s_heard))
+		return HEARD_COMPARED;
+	held = keep_s(flow, &seg, pkt, tag, skb, state);
 	if (!held)
-		return false;
+		return HEARD;
 	if (early) {
 		list_add_tail(&held->list, &flow->early);
 	} else if (kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
@@ -924,7 +971,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		kcolo_count(pair, SECONDARY_COVERED);
 		kcolo_hold_drop(pair, held);
 	}
-	return true;
+	return HEARD_KEPT;
 }
 
 /**
@@ -968,6 +1015,7 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	struct kcolo_seg seg;
 	kcolo_okfn_t okfn;
 	bool kept, running, again;
+	enum heard heard;
 
 retry:
 	flow = make ? kcolo_flow_get(pair, &pkt->tuple) :
@@ -1003,10 +1051,11 @@ retry:
 	kcolo_clock_heard(flow, &note);
 	if (flow->lossy)
 		kcolo_clock_follow(flow, &note);
-	kept = hear_s(flow, phase, pkt, skb, state, tag);
+	heard = hear_s(flow, phase, pkt, skb, state, tag);
+	kept = heard == HEARD_KEPT;
 	if (running) {
-		advance(flow);
-		again = !kept && repeats(flow, &seg);
+		advance(flow, flow->s_heard);
+		again = heard == HEARD && repeats(flow, &seg);
 		if (!flow->lossy && shows_loss(flow, &seg, again)) {
 			flow->lossy = true;
 			kcolo_clock_follow(flow, &note);
@@ -1194,7 +1243,7 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	note_client(flow, &pkt, skb);
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
 	    running)
-		advance(flow);
+		advance(flow, ktime_get_mono_fast_ns());
 	if (flow->lossy && flow->client.ack != acked && running) {
 		made = make_head(flow, &okfn);
 		tell_hole(flow, &ack);
@@ -1354,11 +1403,28 @@ static bool idle_too_long(const struct kcolo_flow *flow)
 	}
 }
 
+/*
+ * Most connections wait for nothing. A look without the lock: what it misses the next
+ * scan will see.
+ */
+static bool quiet(const struct kcolo_flow *flow)
+{
+	const struct kcolo_stream *side = flow->cmp.side;
+
+	return kcolo_flow_is_tcp(flow) &&
+	       flow->epoch == kcolo_phase(flow->pair).epoch &&
+	       list_empty(&flow->held) && list_empty(&flow->queued) &&
+	       list_empty(&flow->early) && !flow->shut_since &&
+	       side[KCOLO_P].rst == side[KCOLO_S].rst && !idle_too_long(flow);
+}
+
 static void scan_flow(struct kcolo_flow *flow, void *now)
 {
 	struct kcolo_pair *pair = flow->pair;
 	struct kcolo_phase phase;
 
+	if (quiet(flow))
+		return;
 	spin_lock(&flow->lock);
 	if (flow->dead)
 		goto unlock;
@@ -1378,8 +1444,7 @@ static void scan_flow(struct kcolo_flow *flow, void *now)
 		kcolo_flow_remove(flow);
 	}
 unlock:
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 }
 
 /**
@@ -1405,10 +1470,11 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 	struct kcolo_held *held, *next;
 
 	spin_lock(&flow->lock);
-	kcolo_window_commit(&flow->win);	/* nothing is clamped any more */
 	if (!kcolo_flow_is_tcp(flow)) {
 		kcolo_dflow_let_go(flow);
 	} else if (!flow->dead) {
+		/* Nothing is clamped any more. */
+		kcolo_window_commit(&flow->win);
 		list_for_each_entry_safe(held, next, &flow->held, list) {
 			unhold(flow, held);
 			INIT_LIST_HEAD(&held->list);
@@ -1418,8 +1484,7 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 		drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}
-	spin_unlock(&flow->lock);
-	kcolo_flow_drain(flow);
+	kcolo_flow_unlock(flow);
 }
 
 /**

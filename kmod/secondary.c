@@ -499,7 +499,7 @@ static unsigned int wait_for_end(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count_drop(pair, WAIT_DROPPED, skb);
 		return NF_DROP;
 	}
-	held = kcolo_hold(pair, skb, state, true);
+	held = kcolo_hold(pair, skb, state, true, ktime_get_mono_fast_ns());
 	if (!held) {
 		kcolo_count_drop(pair, NOMEM, skb);
 		return NF_DROP;

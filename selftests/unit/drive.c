@@ -140,6 +140,21 @@ static void compare(struct flow *flow)
 		fault(flow, "R7: the difference is not in the segments told");
 }
 
+/* As meet() does it: what the other side has said before need not be kept. */
+static bool meet(struct flow *flow, enum kcolo_side side, struct packet *pkt)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+
+	if (!kcolo_cmp_meets(c, side, &pkt->seg) ||
+	    !kcolo_cmp_queue(c, side, &pkt->seg))
+		return false;
+	compare(flow);
+	kcolo_cmp_remove(c, side, &pkt->seg);
+	if (seq_after(pkt->seg.end, c->cmp) && c->state != KCOLO_CMP_DIFF)
+		fault(flow, "it meets, but was not compared");
+	return !seq_after(pkt->seg.end, c->cmp);
+}
+
 static void advance(struct flow *flow)
 {
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
@@ -336,6 +351,11 @@ void flow_p(struct flow *flow, struct packet *pkt)
 		    fate == KCOLO_FATE_UNKNOWN ? FATE_PASSED : FATE_WAITS;
 	if (pkt->fate != FATE_WAITS)
 		return;
+	if (fate == KCOLO_FATE_QUEUED && !flow->checkpoint &&
+	    list_empty(&flow->held) && meet(flow, KCOLO_P, pkt)) {
+		fate = KCOLO_FATE_COVERED;
+		advance(flow);
+	}
 	if (leaves_at_once(flow, &pkt->seg, fate)) {
 		INIT_LIST_HEAD(&pkt->list);
 		let_out(flow, pkt);
@@ -364,6 +384,9 @@ void flow_s(struct flow *flow, struct packet *pkt)
 	if (!new && fate == KCOLO_FATE_UNKNOWN && flow->adopting &&
 	    !(pkt->seg.flags & KCOLO_TCP_SYN))
 		list_add_tail(&pkt->list, &flow->early);
+	else if (!new && fate == KCOLO_FATE_QUEUED && !flow->checkpoint &&
+		 meet(flow, KCOLO_S, pkt))
+		drop(pkt);
 	else if (!new && fate == KCOLO_FATE_QUEUED &&
 		 kcolo_cmp_queue(&flow->cmp, KCOLO_S, &pkt->seg))
 		list_add_tail(&pkt->list, &flow->queued);
