@@ -8,7 +8,8 @@
  * A connection begins with what it is for (struct hello). Then each REQ bytes are answered with RESP bytes, whose
  * values depend on their place in the stream only: two servers say the same. STATS is a file of three 64 bit numbers,
  * the server's connections, bytes received and bytes sent. The client prints one JSON object. Downloads are measured
- * whole, MB altogether; all else for MS milliseconds.
+ * whole, MB altogether; all else for MS milliseconds. Of the connections of workload idle 16 at a time are in use, in turn.
+ * A datagram is answered with itself.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +34,7 @@
 #define EVENTS		256
 #define PERIOD		65536
 #define STALL_NS	(5 * 1000000000ULL)
+#define IN_USE		16
 
 struct hello {
 	uint64_t req, resp;
@@ -47,6 +50,7 @@ struct conn {
 	uint64_t owed;		/* server: bytes to send */
 	uint64_t todo;		/* client: bytes of requests to send */
 	bool flying;		/* client: the answer is not complete */
+	bool ready;		/* client, idle: the first answer has come */
 	uint64_t since;
 };
 
@@ -109,17 +113,17 @@ static struct stats {
 
 static bool quickack;
 
-static int listen_on(int family, uint16_t port)
+static int listen_on(int family, int type, uint16_t port)
 {
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (family == AF_INET6)
 		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	err = family == AF_INET6 ? bind(fd, (struct sockaddr *)&a6, sizeof(a6)) : bind(fd, (struct sockaddr *)&a4, sizeof(a4));
-	if (fd < 0 || err || listen(fd, 4096))
+	if (fd < 0 || err || (type == SOCK_STREAM && listen(fd, 4096)))
 		die("listen");
 	return fd;
 }
@@ -185,9 +189,23 @@ static void server_accept(struct conn *listener)
 	}
 }
 
+static void server_datagrams(struct conn *c)
+{
+	struct sockaddr_in6 from;
+	socklen_t len = sizeof(from);
+	ssize_t n;
+
+	while ((n = recvfrom(c->fd, sink, sizeof(sink), 0, (struct sockaddr *)&from, &len)) >= 0) {
+		stats->in += n;
+		if (sendto(c->fd, sink, n, 0, (struct sockaddr *)&from, len) == n)
+			stats->out += n;
+		len = sizeof(from);
+	}
+}
+
 static _Noreturn void server(int argc, char **argv)
 {
-	static struct conn listener[2];
+	static struct conn listener[4];
 	struct epoll_event e[EVENTS];
 	int fd = open(argv[3], O_RDWR | O_CREAT | O_TRUNC, 0644);
 
@@ -195,8 +213,8 @@ static _Noreturn void server(int argc, char **argv)
 		die(argv[3]);
 	stats = mmap(NULL, sizeof(*stats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	quickack = argc > 4 && !strcmp(argv[4], "quickack");
-	for (int i = 0; i < 2; i++) {
-		listener[i].fd = listen_on(i ? AF_INET6 : AF_INET, atoi(argv[2]));
+	for (int i = 0; i < 4; i++) {
+		listener[i].fd = listen_on(i % 2 ? AF_INET6 : AF_INET, i < 2 ? SOCK_STREAM : SOCK_DGRAM, atoi(argv[2]));
 		watch(&listener[i], EPOLLIN);
 	}
 	for (;;) {
@@ -207,6 +225,8 @@ static _Noreturn void server(int argc, char **argv)
 
 			if (c == &listener[0] || c == &listener[1])
 				server_accept(c);
+			else if (c == &listener[2] || c == &listener[3])
+				server_datagrams(c);
 			else
 				server_step(c, e[i].events);
 		}
@@ -218,12 +238,14 @@ static _Noreturn void server(int argc, char **argv)
 static struct workload {
 	const char *name;
 	uint64_t req, resp;
-	bool once, up, down;
+	bool once, up, down, idle, udp;
 } workloads[] = {
 	{ .name = "down", .req = 64, .once = true, .down = true },
 	{ .name = "up", .req = UINT64_MAX, .up = true },
 	{ .name = "rr64", .req = 64, .resp = 64 },
 	{ .name = "rr16k", .req = 64, .resp = 16384 },
+	{ .name = "idle", .req = 64, .resp = 64, .idle = true },
+	{ .name = "udp", .req = 64, .resp = 64, .udp = true },
 	{ .name = "crr", .req = 64, .resp = 64, .once = true },
 	{ }
 };
@@ -234,6 +256,9 @@ static uint64_t begin, end, progress, ops, bytes, errors;
 static uint32_t *latency;
 static size_t latencies, room;
 static unsigned int alive;
+static struct conn *conns;
+static int n_conns, flying, opened;
+static uint64_t warm_ns, run_ns;
 
 static bool measuring(uint64_t t)
 {
@@ -255,8 +280,9 @@ static void note(uint64_t t, uint64_t since)
 static void client_open(struct conn *c)
 {
 	*c = (struct conn){ .hello = { work->req, work->resp, work->once }, .since = now() };
-	c->fd = socket(server_addr->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	set(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	c->fd = socket(server_addr->ai_family, server_addr->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (!work->udp)
+		set(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (connect(c->fd, server_addr->ai_addr, server_addr->ai_addrlen) && errno != EINPROGRESS)
 		die("connect");
 	watch(c, EPOLLOUT);
@@ -280,6 +306,11 @@ static void client_connected(struct conn *c)
 
 	c->open = true;
 	c->pos = 0;
+	if (work->udp) {
+		c->flying = true;
+		give(c, c->hello.req);
+		return;
+	}
 	if (work->up) {
 		send(c->fd, &start.hello, sizeof(start.hello), MSG_NOSIGNAL);
 		c->flying = true;
@@ -290,6 +321,42 @@ static void client_connected(struct conn *c)
 	c->pos = sizeof(start.first);
 	send(c->fd, &start, sizeof(start), MSG_NOSIGNAL);
 	c->flying = true;
+}
+
+/* Ask on the next connection that waits for nothing, if not enough are in use. */
+static void client_next(uint64_t t)
+{
+	static int at;
+
+	for (int i = 0; i < n_conns && flying < IN_USE && t < end; i++) {
+		struct conn *c = &conns[at++ % n_conns];
+
+		if (!c->open || c->fd < 0 || c->flying)
+			continue;
+		c->flying = true;
+		c->since = t;
+		c->todo = c->hello.req;
+		c->todo -= give(c, c->todo);
+		flying++;
+	}
+}
+
+/* A first answer opens a connection; when all are open the time begins. */
+static void client_rests(struct conn *c, uint64_t t)
+{
+	c->flying = false;
+	if (c->ready) {
+		note(t, c->since);
+		flying--;
+	} else {
+		c->ready = true;
+		if (++opened == n_conns) {
+			begin = t + warm_ns;
+			end = begin + run_ns;
+		}
+	}
+	if (opened == n_conns)
+		client_next(t);
 }
 
 /* Take what came; a whole answer asks for the next one. Return false at the end. */
@@ -311,6 +378,10 @@ static bool client_read(struct conn *c)
 	if (!c->flying || c->got < c->hello.resp)
 		return true;
 	c->got = 0;
+	if (work->idle) {
+		client_rests(c, t);
+		return true;
+	}
 	note(t, c->since);
 	c->flying = t < end && !work->once;
 	c->todo = c->flying ? c->hello.req : 0;
@@ -354,7 +425,7 @@ static void client_step(struct conn *c, uint32_t events)
 		return;
 	}
 	c->todo -= give(c, c->todo);
-	done = !c->flying && !work->once;
+	done = !c->flying && !work->once && (!work->idle || now() >= end);
 	if (done)
 		client_close(c, false);
 	else
@@ -387,7 +458,6 @@ static int client(char **argv)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
 	int n = atoi(argv[5]);
-	struct conn *conns = calloc(n, sizeof(*conns));
 	struct epoll_event e[EVENTS];
 	uint64_t first = 0, last = 0, started = now(), stopped = 0;
 	bool began = false;
@@ -396,8 +466,13 @@ static int client(char **argv)
 		;
 	if (!work->name || getaddrinfo(argv[2], argv[3], &hints, &server_addr))
 		return 2;
-	begin = started + atoi(argv[6]) * 1000000ULL;
-	end = begin + atoi(argv[7]) * 1000000ULL;
+	server_addr->ai_socktype = work->udp ? SOCK_DGRAM : SOCK_STREAM;
+	conns = calloc(n, sizeof(*conns));
+	n_conns = n;
+	warm_ns = atoi(argv[6]) * 1000000ULL;
+	run_ns = atoi(argv[7]) * 1000000ULL;
+	begin = work->idle ? UINT64_MAX : started + warm_ns;
+	end = work->idle ? UINT64_MAX : begin + run_ns;
 	if (work->down) {
 		work->resp = atoi(argv[8]) * 1000000ULL / n;
 		begin = started;
@@ -428,6 +503,8 @@ static int client(char **argv)
 			if (c->fd >= 0)
 				client_step(c, e[i].events);
 		}
+		if (work->idle && t >= end)
+			break;
 		if (t > progress + STALL_NS) {
 			errors += alive;
 			break;
@@ -440,17 +517,21 @@ static int client(char **argv)
 	if (work->down)
 		end = progress;
 	qsort(latency, latencies, sizeof(*latency), by_size);
-	printf("{\"ns\":%llu,\"bytes\":%llu,\"ops\":%llu,\"p50\":%llu,\"p99\":%llu,\"errors\":%llu}\n",
+	printf("{\"ns\":%llu,\"bytes\":%llu,\"ops\":%llu,\"p50\":%llu,\"p99\":%llu,\"p999\":%llu,\"errors\":%llu}\n",
 	       (unsigned long long)(end - begin), (unsigned long long)bytes, (unsigned long long)ops,
-	       (unsigned long long)quantile(0.5), (unsigned long long)quantile(0.99), (unsigned long long)errors);
+	       (unsigned long long)quantile(0.5), (unsigned long long)quantile(0.99),
+	       (unsigned long long)quantile(0.999), (unsigned long long)errors);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
+	const struct rlimit files = { 65536, 65536 };
+
 	for (size_t i = 0; i < sizeof(pattern); i++)
 		pattern[i] = (i % PERIOD) * 2654435761u >> 13;
 	ep = epoll_create1(EPOLL_CLOEXEC);
+	setrlimit(RLIMIT_NOFILE, &files);
 	signal(SIGPIPE, SIG_IGN);
 	if (argc >= 4 && !strcmp(argv[1], "server"))
 		server(argc, argv);

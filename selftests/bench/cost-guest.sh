@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# cost-guest.sh - inside a VM (see cost): what a packet costs on each path, without and with kcolo; into $KCOLO_OUT/cost.
+# cost-guest.sh [per_path|with_flows|with_pairs] - inside a VM (see cost, run): what a packet costs; into $KCOLO_OUT/cost.
 #
 #   {far: c v x y m n q e w, the far ends}
 #   {ph [br0: uplink vm foreign1 foreign2] [brx: m1 n1] [brp: peer]}    {sh [br1: peer vm]}
@@ -55,32 +55,89 @@ nf_call() {
 # cost CONFIG SCENE OFFSET
 cost() {
 	local profile=()
-	[ "${KCOLO_COST_PROFILE:-}" != "$1-$2" ] || profile=(perf record -qa -e cpu-clock -F 20000 -o "$TMP/perf")
+	[[ ! "$1-$2" =~ ^(${KCOLO_COST_PROFILE:-})$ ]] || profile=(perf record -qa -e cpu-clock -F 20000 -o "$TMP/perf")
 	"${profile[@]}" ip netns exec far cost "$2" "$ROUNDS" "$3" >"$TMP/cost" || exit 1
-	[ ${#profile[@]} = 0 ] || perf report -i "$TMP/perf" --stdio --sort symbol,dso -g none 2>/dev/null | grep '^ ' >"$KCOLO_OUT/profile"
+	[ ${#profile[@]} = 0 ] || perf report -i "$TMP/perf" --stdio --sort symbol -n -g none 2>/dev/null |
+		grep '^ ' >"$KCOLO_OUT/profile.$1-$2"
 	sed "s/^/$1 /" "$TMP/cost" >>"$OUT"
 	at ph conntrack -F 2>/dev/null
 	at sh conntrack -F 2>/dev/null
 	return 0
 }
 
+per_path() {
+	cost bridge foreign 0
+	cost bridge secondary 0
+	cost bridge alone 0
+	nf_call 1
+	cost base foreign 0
+	cost base secondary 0
+	cost base alone 0
+	rule ph away prerouting -301 iifname brp drop
+	cost base drop 0
+	at ph nft delete table inet away
+	kcolo -n sh pair add $PAIR role secondary vm vm peer peer
+	kcolo -n ph pair add $PAIR role primary vm vm peer peer
+	cost kcolo foreign 0
+	cost kcolo secondary 0x2000001
+	cost kcolo primary 0x2000001
+	for counter in ph:compared_bytes ph:released sh:translated_in sh:translated_out; do
+		[ "$(ctr ${counter%:*} ${counter#*:})" -ge "$ROUNDS" ] || { echo "cost-guest.sh: $counter" >&2; exit 1; }
+	done
+}
+
+# ms COMMAND...: how long it takes
+ms() {
+	local start=${EPOCHREALTIME/./}
+	"$@" >/dev/null || exit 1
+	echo $(((${EPOCHREALTIME/./} - start + 500) / 1000))
+}
+
+slab() {
+	awk '$1 == "Slab:" { print $2 * 1024 }' /proc/meminfo
+}
+
+# With so many connections open: what a packet costs, what a connection takes, how long a checkpoint and a dump last.
+with_flows() {
+	local n before path
+	nf_call 1
+	for n in ${KCOLO_COST_FLOWS:-1 1000 100000 1000000}; do
+		before=$(slab)
+		kcolo -n ph pair add $PAIR role primary vm vm peer peer max-flows 1100000
+		ip netns exec far cost primary "$ROUNDS" 0 "$n" >"$TMP/cost" || exit 1
+		for path in client hold-8 connection; do
+			echo "$n $path $(sed -n "s/^$path \([0-9]*\).*/\1/p" "$TMP/cost")"
+		done
+		echo "$n bytes $((($(slab) - before) / (n + ROUNDS)))"
+		echo "$n begin-ms $(ms kcolo -n ph pair checkpoint $PAIR begin)"
+		echo "$n commit-ms $(ms kcolo -n ph pair checkpoint $PAIR commit)"
+		echo "$n dump-ms $(ms kcolo -n ph flow show pair $PAIR)"
+		kcolo -n ph pair del $PAIR force
+		sleep 0.5
+	done >>"$OUT"
+}
+
+# So many pairs on one host: what a packet of one of them costs, and one that none of them is about.
+with_pairs() {
+	local n i=1
+	nf_call 1
+	for n in ${KCOLO_COST_PAIRS:-1 8 64}; do
+		kcolo -n ph pair add $PAIR role primary vm vm peer peer
+		for ((; i < n; i++)); do
+			ip -n ph link add bridge$i up type bridge
+			ip -n ph link add vm$i up master br0 type dummy
+			ip -n ph link add peer$i up master bridge$i type dummy
+			kcolo -n ph pair add more$i role primary vm vm$i peer peer$i
+		done
+		bridge -n ph link | sed -n 's/^[0-9]*: \(vm[0-9][0-9]*\)[:@].*/\1/p' | while read -r dev; do
+			bridge -n ph link set dev "$dev" flood off mcast_flood off
+		done
+		{ ip netns exec far cost foreign "$ROUNDS" 0; ip netns exec far cost primary "$ROUNDS" 0; } >"$TMP/cost" || exit 1
+		sed "s/^/$n /" "$TMP/cost" >>"$OUT"
+		kcolo -n ph pair del $PAIR force
+	done
+}
+
 : >"$OUT"
 set_up
-cost bridge foreign 0
-cost bridge secondary 0
-cost bridge alone 0
-nf_call 1
-cost base foreign 0
-cost base secondary 0
-cost base alone 0
-rule ph away prerouting -301 iifname brp drop
-cost base drop 0
-at ph nft delete table inet away
-kcolo -n sh pair add $PAIR role secondary vm vm peer peer
-kcolo -n ph pair add $PAIR role primary vm vm peer peer
-cost kcolo foreign 0
-cost kcolo secondary 0x2000001
-cost kcolo primary 0x2000001
-for counter in ph:compared_bytes ph:released sh:translated_in sh:translated_out; do
-	[ "$(ctr ${counter%:*} ${counter#*:})" -ge "$ROUNDS" ] || { echo "cost-guest.sh: $counter" >&2; exit 1; }
-done
+"${1:-per_path}"

@@ -32,7 +32,7 @@ servers_up() {
 	done
 	wait_for 10 listening sv $PORT_QUICK && wait_for 10 listening pv $PORT_QUICK || exit 1
 	# QEMU's proxy stalls where the window is larger. Connections are many, and come again.
-	at cl sysctl -qw net.ipv4.tcp_rmem="4096 1048576 1048576" net.ipv4.ip_local_port_range="1024 65000" net.ipv4.tcp_tw_reuse=1
+	at cl sysctl -qw net.ipv4.tcp_rmem="4096 1048576 1048576" net.ipv4.tcp_tw_reuse=1
 	sysctl -qw net.core.netdev_max_backlog=100000 kernel.sched_rt_runtime_us=-1
 	ip -n cl neigh add "${GUEST[4]}" lladdr $GUEST_MAC dev eth0
 	ip -n cl neigh add "${GUEST[6]}" lladdr $GUEST_MAC dev eth0
@@ -173,6 +173,13 @@ qemu_off() {
 	ip -n sh link set vm master br1
 }
 
+# ports_of N: those that the client uses in configuration N. Where the secondary lags or is cut off it keeps connections that are over,
+# and does not answer a SYN on one of them as the primary does: no configuration may meet those of another one.
+ports_of() {
+	local share=$((64000 / ${#CONFIGS[@]}))
+	at cl sysctl -qw net.ipv4.ip_local_port_range="$((1024 + $1 * share)) $((1023 + ($1 + 1) * share))"
+}
+
 # ---- measuring
 
 # said NETNS: bytes that the servers there have sent
@@ -188,16 +195,25 @@ profiled() {
 	perf report -i "$TMP/perf" --stdio --sort symbol,dso -g none 2>/dev/null | grep '^ ' | head -n 100 >"$KCOLO_OUT/$name.profile"
 }
 
-# measure ROUND CONFIG WORKLOAD: the latter is KIND-CONNECTIONS[-v6]
+# offloads on|off: what the ends let their cards do
+offloads() {
+	local ns
+	for ns in cl pv sv; do at $ns ethtool -K eth0 tso "$1" gso "$1" gro "$1"; done >/dev/null 2>&1
+}
+
+# measure ROUND CONFIG WORKLOAD: the latter is KIND-CONNECTIONS[-v6][-notso]
 measure() {
-	local kind conns v out port=$PORT files=stats pv sv more=''
-	IFS=- read -r kind conns v <<<"$3"
+	local kind conns how v='' out port=$PORT files=stats pv sv more=''
+	IFS=- read -r kind conns how <<<"$3"
+	[[ $how != *v6* ]] || v=6
+	[[ $how != *notso* ]] || offloads off
 	[ "$2" != qemu ] || port=$PORT_QUICK files=quick
 	pv=$(said pv) sv=$(said sv)
 	out=$(profiled "$2-$3" ip netns exec cl bench client "${GUEST[$([ "$v" ] && echo 6 || echo 4)]}" $port "$kind" "$conns" "$WARM" "$MS" "$MB")
 	# What the secondary still has to say.
 	sleep 0.02
 	pv=$(($(said pv) - pv)) sv=$(($(said sv) - sv))
+	[[ $how != *notso* ]] || offloads on
 	! have_pair ph || more=",\"state\":\"$(pair_field ph state)\",\"counters\":$(kcolo -n ph -j stats show pair $PAIR)"
 	echo "{\"round\":$1,\"config\":\"$2\",\"workload\":\"$3\",\"primary_said\":$pv,\"secondary_said\":$sv,\"client\":${out:-null}$more}" >>"$RAW"
 }
@@ -211,6 +227,7 @@ say "set up"
 for ((round = 0; round < ROUNDS; round++)); do
 	for ((i = 0; i < ${#CONFIGS[@]}; i++)); do
 		config=${CONFIGS[(i + round) % ${#CONFIGS[@]}]}
+		ports_of $(((i + round) % ${#CONFIGS[@]}))
 		"${config}_on" >/dev/null || exit 1
 		for workload in "${WORKLOADS[@]}"; do measure $round "$config" "$workload"; done
 		"${config}_off" >/dev/null || exit 1

@@ -29,7 +29,7 @@ def faults(run):
 
 def figures(run):
     """Yield (row, value, unit) for what one run tells."""
-    name, client = run['workload'], run['client'] or dict(ns=1, bytes=0, ops=0, p50=0, p99=0)
+    name, client = run['workload'], run['client'] or dict(ns=1, bytes=0, ops=0, p50=0, p99=0, p999=0)
     seconds = client['ns'] / 1e9
     if name.startswith(('down', 'up')):
         yield name, client['bytes'] * 8 / seconds / 1e9, 'Gbit/s'
@@ -38,6 +38,7 @@ def figures(run):
     if client['ops']:
         yield name + ' p50', client['p50'] / 1e3, 'us'
         yield name + ' p99', client['p99'] / 1e3, 'us'
+        yield name + ' p99.9', client['p999'] / 1e3, 'us'
 
 
 def collect(runs):
