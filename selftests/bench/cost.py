@@ -10,7 +10,7 @@ import json
 import sys
 
 RISE = 1.03
-NOISE = 4  # instructions
+NOISE = 64  # instructions: a longer hash chain in one boot than in another
 # Path, how it is called, and the other guest's packets in it.
 PATHS = {
     'foreign-port': ('a port beside the guest', {}),
