@@ -356,6 +356,8 @@ def test_c2_first_copy_is_a_commit_on_both():
         w.connect()
         until("C6: closed while the copy is made", lambda: pair("sh")["state"] == "checkpoint")
         bulk = os.urandom(20000001)
+        # A limit for all of it, on a busy machine; a pause is noticed by who reads.
+        w.pri.settimeout(60 * SCALE)
         threading.Thread(target=w.pri.sendall, args=(bulk,)).start()
         equal(recv(w.sec, len(bulk)) == bulk, True, "20 MB of state arrive, without a pause")
         path = struct.pack(">HHI", 3, 4, 0) + struct.pack(">HH", 1, 300) + bytes(300) + struct.pack(">HH", 2, 0)
@@ -366,6 +368,24 @@ def test_c2_first_copy_is_a_commit_on_both():
         w.say(READY)
         equal(w.states(), ("running", "running"), "states after READY")
         equal(w.epochs(), (1, 1), "epochs")
+
+
+def test_c2_a_secondary_that_reads_in_pieces():
+    """C2: the first copy goes on after a pause of QEMU's, even if the socket had room for less than epoll tells of."""
+    with World() as w:
+        w.connect()
+        bulk = os.urandom(8000001)
+        w.pri.settimeout(60 * SCALE)
+        threading.Thread(target=w.pri.sendall, args=(bulk,), daemon=True).start()
+        got = b""
+        w.sec.settimeout(5 * SCALE)
+        for piece in (100000, 20000, 60000, 140000):
+            # Until everything is full; then the daemon looks again.
+            time.sleep(0.4 * SCALE)
+            got += recv(w.sec, piece)
+        time.sleep(0.4 * SCALE)
+        got += recv(w.sec, len(bulk) - len(got))
+        equal(got == bulk, True, "8 MB of state arrive")
 
 
 def test_c4_epochs_begin_at_the_greater():

@@ -555,7 +555,7 @@ static void flush_all(void)
 /*
  * What did not fit before may fit now; and after it has gone out, more. Nobody wakes
  * us for what is here already: so the last turn takes nothing, right after all was sent
- * that could be.
+ * that could be, and whoever sends to QEMU ends here.
  */
 static void take_rest(void)
 {
@@ -747,7 +747,7 @@ void relay_tick(void)
 		relay.pinged = now;
 		frame_add(FRAME_PING, 0, NULL, 0);
 	}
-	flush_all();
+	take_rest();
 }
 
 void relay_request(void)
@@ -756,7 +756,7 @@ void relay_request(void)
 		return;
 	if (buf_room(&relay.ch->to_peer) >= 4 * sizeof(struct frame))
 		frame_add(FRAME_REQUEST, 0, NULL, 0);
-	flush_all();
+	want();
 }
 
 /* ---- start, or start again */
@@ -790,7 +790,7 @@ static void take_back(int qemu, int peer, int state)
 		take_said();
 	if (relay.ch && relay.peer.source)
 		take_frames();
-	flush_all();
+	take_rest();
 }
 
 static void restore(void)
