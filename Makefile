@@ -25,6 +25,9 @@ vm: deps tools
 demo: deps tools
 	@selftests/demo
 
+colo-demo: deps tools
+	@selftests/colo-demo
+
 test: deps tools
 	@selftests/all
 
@@ -80,11 +83,12 @@ help:
 ## make install          install them: PREFIX=, DESTDIR=
 ## make uninstall        take them away again
 ## make demo             watch a download survive the death of its server
+## make colo-demo        two QEMUs as a COLO pair on kcolo; the primary is killed
 ## make test             everything that is tested; ends with the number of failures
 ## make test-full        the same, long forms
 ## make check            static checks only
 ## make bench            measure, beside a plain bridge and QEMU's proxy; half an hour, into build/bench.*
 ## make vm CMD=...       run a command in a guest: KERNEL=uml|uml-debug|6.1|6.12|debug|sid
 
-.PHONY: all modules tools deps vm demo test test-full check bench clean help \
+.PHONY: all modules tools deps vm demo colo-demo test test-full check bench clean help \
 	install install-module install-load install-tools uninstall uninstall-module uninstall-tools
