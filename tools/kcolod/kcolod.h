@@ -138,14 +138,6 @@ enum bye {
 
 enum stage { STAGE_NONE, STAGE_HELLO, STAGE_MIGRATION, STAGE_COLO };
 
-/* The numbers with which the secondary's QEMU answers. */
-enum {
-	COLO_READY	= 0,
-	COLO_REPLY	= 2,
-	COLO_RECEIVED	= 5,
-	COLO_LOADED	= 6,
-};
-
 /* The relay of the migration channel. */
 int relay_open(uint32_t role);
 void relay_tick(void);

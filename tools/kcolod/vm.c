@@ -26,6 +26,7 @@
 #include <linux/kcolo.h>
 
 #include "kcolod.h"
+#include "stream.h"
 
 #define SAMPLES	1024
 
