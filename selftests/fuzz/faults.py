@@ -8,7 +8,6 @@
  traffic   under the packet fuzzer each site fails again and again
 """
 
-import argparse
 import contextlib
 import mmap
 import os
@@ -19,8 +18,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, '../pkt')]
+import fuzzer                                                           # noqa: E402
 import harness                                                          # noqa: E402
 import lifecycle                                                        # noqa: E402
 import packets                                                          # noqa: E402
@@ -224,35 +222,14 @@ def reached():
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--seconds', type=float, default=10)
-    a.add_argument('--seed', type=int, default=random.SystemRandom().getrandbits(31))
-    args = a.parse_args()
-    program = os.path.join(tempfile.mkdtemp(), 'packets')
-    harness.run('cc', '-O1', '-g', '-Wall', '-o', program, os.path.join(HERE, 'packets.c'))
-    tests = [('load', load), ('config_primary', lambda: config('primary')),
-             ('config_secondary', lambda: config('secondary')),
-             ('traffic_primary', lambda: traffic('primary', args.seconds, args.seed, program)),
-             ('traffic_secondary', lambda: traffic('secondary', args.seconds, args.seed, program)),
-             ('works_after_primary', lambda: packets.works('primary')),
-             ('works_after_secondary', lambda: packets.works('secondary')), ('reached', reached)]
-    print('KTAP version 1\n1..%d\n# seed %d' % (len(tests), args.seed))
-    kmsg, bad = harness.Kmsg(), 0
-    for n, (name, what) in enumerate(tests, 1):
-        problem = []
-        try:
-            if name != 'load':
-                harness.insmod()
-            what()
-        except harness.Fail as e:
-            problem.append(str(e))
-        problem += ['kernel: ' + line for line in kmsg.complaints()]
-        print('%s %d %s' % ('not ok' if problem else 'ok', n, name))
-        for line in problem:
-            print('#   ' + line[:2000])
-        sys.stdout.flush()
-        bad += bool(problem)
-    return bad > 0
+    args = fuzzer.options(__doc__).parse_args()
+    program = fuzzer.compile_packets()
+    return fuzzer.main(
+        [('load', load), ('config_primary', lambda: config('primary')), ('config_secondary', lambda: config('secondary')),
+         ('traffic_primary', lambda: traffic('primary', args.seconds, args.seed, program)),
+         ('traffic_secondary', lambda: traffic('secondary', args.seconds, args.seed, program)),
+         ('works_after_primary', lambda: packets.works('primary')),
+         ('works_after_secondary', lambda: packets.works('secondary')), ('reached', reached)], args.seed)
 
 
 if __name__ == '__main__':

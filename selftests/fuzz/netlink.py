@@ -8,7 +8,6 @@ operation, a number at its edge, a header that lies, a dump that nobody reads.  
 the kernel complains, if a refusal of a message that is well formed comes without a sentence, or if the module cannot be
 taken out afterwards."""
 
-import argparse
 import errno
 import os
 import random
@@ -22,8 +21,7 @@ import time
 import yaml
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, '../pkt')]
+import fuzzer                                                           # noqa: E402
 import genl                                                             # noqa: E402
 import harness                                                          # noqa: E402
 from harness import check                                               # noqa: E402
@@ -249,8 +247,7 @@ def fuzz(seconds, seed):
     with harness.netns(f.host):         # ports for a secondary
         harness.run('ip', '-batch', '-', stdin='\n'.join(
             ['link add x0 type veth peer name y0', 'link add x1 type veth peer name y1'] + f.bridge('brx', 'x0', 'x1')))
-    program = os.path.join(tempfile.mkdtemp(), 'packets')
-    harness.run('cc', '-O1', '-g', '-Wall', '-o', program, os.path.join(HERE, 'packets.c'))
+    program = fuzzer.compile_packets()
     for p in f.ports.values():
         p.close()
     f.ports = {}
@@ -286,29 +283,10 @@ def unload(f):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument('--seconds', type=float, default=10)
-    a.add_argument('--seed', type=int, default=random.SystemRandom().getrandbits(31))
-    args = a.parse_args()
-    print('KTAP version 1\n1..2\n# seed %d' % args.seed)
-    kmsg, bad, f = harness.Kmsg(), 0, None
-    harness.insmod()
-    for n, name in (1, 'fuzz_netlink'), (2, 'unload_after_it'):
-        problem = []
-        try:
-            if n == 1:
-                f = fuzz(args.seconds, args.seed)
-            elif f:
-                unload(f)
-        except harness.Fail as e:
-            problem.append(str(e))
-        problem += ['kernel: ' + line for line in kmsg.complaints()]
-        print('%s %d %s' % ('not ok' if problem else 'ok', n, name))
-        for line in problem:
-            print('#   ' + line[:2000])
-        sys.stdout.flush()
-        bad += bool(problem)
-    return bad > 0
+    args = fuzzer.options(__doc__).parse_args()
+    fixture = []
+    return fuzzer.main([('fuzz_netlink', lambda: fixture.append(fuzz(args.seconds, args.seed))),
+                        ('unload_after_it', lambda: unload(*fixture))], args.seed, stop=True)
 
 
 if __name__ == '__main__':

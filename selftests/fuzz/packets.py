@@ -7,10 +7,9 @@ itself (S1, C4) it is a fault if the kernel complains, if packets of the guest a
 the pair does not do its work afterwards.  The seed is printed; the same seed sends the same frames, though not at the
 same times."""
 
-import argparse
 import contextlib
+import functools
 import mmap
-import os
 import random
 import subprocess
 import sys
@@ -18,8 +17,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, '../pkt')]
+import fuzzer                                                           # noqa: E402
 import harness                                                          # noqa: E402
 from genl import Refused                                                # noqa: E402
 from harness import check, equal, tag, until                            # noqa: E402
@@ -177,33 +175,15 @@ def works(role):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument('--seconds', type=float, default=10)
-    a.add_argument('--seed', type=int, default=random.SystemRandom().getrandbits(31))
+    a = fuzzer.options(__doc__)
     a.add_argument('--role', action='append')
     args = a.parse_args()
-    program = os.path.join(tempfile.mkdtemp(), 'packets')
-    harness.run('cc', '-O1', '-g', '-Wall', '-o', program, os.path.join(HERE, 'packets.c'))
-    roles = args.role or ('primary', 'secondary')
-    print('KTAP version 1\n1..%d\n# seed %d' % (2 * len(roles), args.seed))
-    kmsg, n, bad = harness.Kmsg(), 0, 0
-    for role in roles:
-        for name, what in (('fuzz_' + role, lambda: fuzz(role, args.seconds, args.seed, program)),
-                           ('works_after_' + role, lambda: works(role))):
-            n += 1
-            problem = []
-            try:
-                harness.insmod()
-                what()
-            except harness.Fail as e:
-                problem.append(str(e))
-            problem += ['kernel: ' + line for line in kmsg.complaints()]
-            print('%s %d %s' % ('not ok' if problem else 'ok', n, name))
-            for line in problem:
-                print('#   ' + line[:2000])
-            sys.stdout.flush()
-            bad += bool(problem)
-    return bad > 0
+    program = fuzzer.compile_packets()
+    tests = []
+    for role in args.role or ('primary', 'secondary'):
+        tests += [('fuzz_' + role, functools.partial(fuzz, role, args.seconds, args.seed, program)),
+                  ('works_after_' + role, functools.partial(works, role))]
+    return fuzzer.main(tests, args.seed)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,6 @@ and killed; kcolo and br_netfilter are unloaded and loaded again; conntrack is e
 succeed.  It is a fault if the kernel complains, if somebody waits for longer than LIMIT, or if something is left
 behind."""
 
-import argparse
 import contextlib
 import ctypes
 import os
@@ -20,8 +19,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, '../pkt')]
+import fuzzer                                                           # noqa: E402
 import harness                                                          # noqa: E402
 import lifecycle                                                        # noqa: E402
 import packet                                                           # noqa: E402
@@ -333,29 +331,8 @@ def clean():
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument('--seconds', type=float, default=10)
-    a.add_argument('--seed', type=int, default=random.SystemRandom().getrandbits(31))
-    args = a.parse_args()
-    print('KTAP version 1\n1..2\n# seed %d' % args.seed, flush=True)
-    kmsg, bad = harness.Kmsg(), 0
-    harness.insmod()
-    for n, name in enumerate(('stress', 'clean_after_it'), 1):
-        problem = []
-        try:
-            stress(args.seconds, args.seed) if n == 1 else clean()
-        except harness.Fail as e:
-            problem.append(str(e))
-        problem += ['kernel: ' + line for line in kmsg.complaints()]
-        print('%s %d %s' % ('not ok' if problem else 'ok', n, name))
-        for line in problem:
-            print('#   ' + line[:3000])
-        sys.stdout.flush()
-        bad += bool(problem)
-        if problem and n == 1:
-            print('not ok 2 clean_after_it\n#   not tried', flush=True)
-            return 1
-    return bad > 0
+    args = fuzzer.options(__doc__).parse_args()
+    return fuzzer.main([('stress', lambda: stress(args.seconds, args.seed)), ('clean_after_it', clean)], args.seed, stop=True)
 
 
 if __name__ == '__main__':
