@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# deps.sh build|vm|test|all... - install the Debian packages that a part of the project needs and this machine lacks.
+# deps.sh build|vm|test|machines|all... - install the Debian packages that a part of the project needs and this machine lacks.
 set -euo pipefail
 
 build=(build-essential linux-headers-amd64 kmod libmnl-dev libjansson-dev libsystemd-dev pkg-config python3-yaml python3-jsonschema)
@@ -10,6 +10,7 @@ test=(iproute2 iputils-ping procps nftables conntrack iperf3 tcpdump ethtool ngi
 	libnginx-mod-http-headers-more-filter redis-server redis-tools curl python3 sparse shellcheck mandoc
 	clang libclang-rt-14-dev trace-cmd bpftrace dnsmasq-base bind9-dnsutils debhelper dh-dkms dkms lintian
 	man-db systemd openssl git cppcheck coccinelle python3-yaml resource-agents)
+machines=(gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static)
 
 [ $# -gt 0 ] || set -- help
 want=()
@@ -18,6 +19,7 @@ for group; do
 	build) want+=("${build[@]}") ;;
 	vm) want+=("${build[@]}" "${vm[@]}") ;;
 	test) want+=("${test[@]}") ;;
+	machines) want+=("${machines[@]}") ;;
 	all) want+=("${build[@]}" "${vm[@]}" "${test[@]}") ;;
 	*) sed -n '3s/^# //p' "$0" >&2; exit 2 ;;
 	esac

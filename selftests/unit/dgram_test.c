@@ -4,7 +4,9 @@
 #include "fuzz.h"
 #include "kselftest_harness.h"
 
+#ifndef SCHEDULES
 #define SCHEDULES 5000	/* the fuzzer has more time */
+#endif
 
 FIXTURE(read) {
 	struct kcolo_dgram dg;
