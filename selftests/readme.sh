@@ -85,7 +85,7 @@ wait_for 900 test -e "$KCOLO_OUT/secondary.up"
 sleep 2
 say "a client connects"
 ip netns exec client "$replica" client 10.0.0.2 7000 get 100000
-wait_for 10 grep -q '^flow pair vm1 ' /run/monitor
+wait_for 10 grep -q '^flow tcp .* pair vm1 ' /run/monitor
 say "kcolo monitor says"
 cat /run/monitor
 kcolo pair show

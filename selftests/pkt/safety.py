@@ -104,6 +104,19 @@ def s1_nothing_of_the_secondary_passes(f):
 
 
 @case(ip=(4,))
+def s1_nothing_passes_into_the_clients_bridge(f):
+    """The peer's port has got into the bridge of the clients, which would forward all to them."""
+    f.allow |= {'secondary_malformed'}
+    f.expect_queued = None
+    with harness.netns(f.host):
+        run('ip', 'link', 'set', 'dev', 'peer', 'master', 'br0')
+        try:
+            say_all(f)
+        finally:
+            run('ip', 'link', 'set', 'dev', 'peer', 'master', 'brp')
+
+
+@case(ip=(4,))
 def s1_nothing_passes_in_any_state(f):
     f.allow |= {'secondary_malformed'}
     f.expect_queued = None
