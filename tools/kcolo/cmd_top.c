@@ -88,18 +88,8 @@ static const char *string(const json_t *record, const char *key)
 static int add_pair(const struct nlmsghdr *nlh, void *data)
 {
 	struct sample *sample = data;
-	json_t *all = fields_get(pair_fields, nlh);
-	json_t *record = json_need(json_object());
-	const struct field *field;
 
-	for (field = pair_fields; field->key; field++) {
-		json_t *value = json_object_get(all, field->key);
-
-		if (value)
-			json_object_set(record, field->key, value);
-	}
-	json_decref(all);
-	json_array_append_new(sample->pairs, record);
+	json_array_append_new(sample->pairs, fields_pick(pair_fields, nlh));
 	return RC_OK;
 }
 

@@ -108,6 +108,22 @@ json_t *fields_get(const struct field *fields, const struct nlmsghdr *nlh)
 	return record_get(fields, &attrs);
 }
 
+json_t *fields_pick(const struct field *fields, const struct nlmsghdr *nlh)
+{
+	json_t *all = fields_get(fields, nlh);
+	json_t *record = json_need(json_object());
+	const struct field *field;
+
+	for (field = fields; field->key; field++) {
+		json_t *value = json_object_get(all, field->key);
+
+		if (value)
+			json_object_set(record, field->key, value);
+	}
+	json_decref(all);
+	return record;
+}
+
 static json_t *nested_get(const struct field *field, const struct nlattr *attr)
 {
 	struct attrs attrs = {

@@ -97,6 +97,9 @@ struct field {
 /* A record from the attributes of a message, in the order of the table. */
 json_t *fields_get(const struct field *fields, const struct nlmsghdr *nlh);
 
+/* The same, of these fields only: what else there is, is none of the caller's business. */
+json_t *fields_pick(const struct field *fields, const struct nlmsghdr *nlh);
+
 /* Prints a record as text, without the newline. */
 void fields_text(const struct field *fields, const json_t *record);
 

@@ -61,6 +61,7 @@ static const struct field checkpoint_fields[] = {
 	{ 0 }
 };
 
+/* An event has a cause, what is told after an overrun a request. */
 static const struct field pair_fields[] = {
 	FIELD(PAIR, "pair", "pair", string, .text = text_pair_name),
 	FIELD(ROLE, "role", "role", enum, .names = &names_role),
@@ -69,17 +70,6 @@ static const struct field pair_fields[] = {
 	FIELD(STATE, "state", "state", enum, .names = &names_state),
 	FIELD(EPOCH, "epoch", "epoch", u32),
 	FIELD(CAUSE, "cause", "cause", enum, .names = &names_cause),
-	{ 0 }
-};
-
-/* What a pair is like, for who does not know what was lost. */
-static const struct field resync_fields[] = {
-	FIELD(PAIR, "pair", "pair", string, .text = text_pair_name),
-	FIELD(ROLE, "role", "role", enum, .names = &names_role),
-	FIELD(VM, "vm", "vm", string),
-	FIELD(PEER, "peer", "peer", string),
-	FIELD(STATE, "state", "state", enum, .names = &names_state),
-	FIELD(EPOCH, "epoch", "epoch", u32),
 	FIELD(REQUEST, "request", "request", enum, .names = &names_reason),
 	{ 0 }
 };
@@ -230,22 +220,8 @@ struct monitor {
 
 static int resync_pair(const struct nlmsghdr *nlh, void *data)
 {
-	static const char *const keys[] = {
-		"pair", "role", "vm", "peer", "state", "epoch", "request",
-	};
-	json_t *all = fields_get(resync_fields, nlh);
-	json_t *record = json_need(json_object());
-	size_t i;
-
 	(void)data;
-	for (i = 0; i < ARRAY_SIZE(keys); i++) {
-		json_t *value = json_object_get(all, keys[i]);
-
-		if (value)
-			json_object_set(record, keys[i], value);
-	}
-	json_decref(all);
-	return event_print("resync", resync_fields, record);
+	return event_print("resync", pair_fields, fields_pick(pair_fields, nlh));
 }
 
 static int resync_flow(const struct nlmsghdr *nlh, void *data)
