@@ -276,6 +276,7 @@ void kcolo_dflow_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 
 	flow->epoch = phase.epoch;
 	flow->asked = false;
+	flow->frozen = false;
 	list_for_each_entry(held, &flow->queued, list)
 		kcolo_count(flow->pair, SECONDARY_STALE);
 	drop_queued(flow);
@@ -300,6 +301,7 @@ void kcolo_dflow_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 	struct kcolo_held *held, *next;
 	LIST_HEAD(queued);
 
+	flow->frozen = false;
 	list_splice_init(&flow->queued, &queued);
 	list_for_each_entry(held, &queued, list)
 		kcolo_dgram_remove(KCOLO_S, &held->dg);
@@ -353,6 +355,8 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	kcolo_dgram_number(&flow->dgrams, KCOLO_P, &as->dg);
 	if (running)
 		s = kcolo_dgram_meet(&flow->dgrams, KCOLO_P, &as->dg, equal);
+	else
+		flow->frozen = true;
 	if (s) {
 		found(flow, &as->dg, s);
 		drop_s(flow, held_of(s));
@@ -453,6 +457,8 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		kcolo_dgram_number(d, KCOLO_S, &as->dg);
 	if (phase.state == KCOLO_STATE_RUNNING)
 		p = kcolo_dgram_meet(d, KCOLO_S, &as->dg, equal);
+	else
+		flow->frozen = true;
 	if (p) {
 		found(flow, p, &as->dg);
 		advance(flow);
@@ -678,6 +684,21 @@ static struct kcolo_flow *next_late(struct kcolo_pair *pair,
 	return flow;
 }
 
+static void look_late(struct kcolo_flow *flow)
+{
+	struct kcolo_phase phase;
+
+	spin_lock(&flow->lock);
+	if (!flow->dead) {
+		/* A commit or an abort may not have come to this flow yet. */
+		phase = kcolo_phase(flow->pair);
+		kcolo_primary_sync(flow, phase);
+		if (phase.state == KCOLO_STATE_RUNNING)
+			advance(flow);
+	}
+	kcolo_flow_unlock(flow);
+}
+
 /* Returns false after the last flow of the list. */
 static bool late_one(struct kcolo_pair *pair, struct list_head *list)
 {
@@ -686,12 +707,8 @@ static bool late_one(struct kcolo_pair *pair, struct list_head *list)
 	local_bh_disable();
 	rcu_read_lock();
 	flow = next_late(pair, list);
-	if (flow) {
-		spin_lock(&flow->lock);
-		if (!flow->dead && kcolo_state(pair) == KCOLO_STATE_RUNNING)
-			advance(flow);
-		kcolo_flow_unlock(flow);
-	}
+	if (flow)
+		look_late(flow);
 	rcu_read_unlock();
 	local_bh_enable();
 	return flow;

@@ -491,6 +491,7 @@ struct kcolo_ack_head {
  * @opened_by_vm: the guest sent the first SYN
  * @releasing: somebody is sending @outbox; others only append (R12)
  * @asked: this flow has asked for a checkpoint for want of a partner
+ * @frozen: packets came during a checkpoint and are not compared yet (C1, C3)
  * @dead: removed from the table
  *
  * From @gated to @state_begin only TCP has it, @late and @dgrams only the others.
@@ -554,6 +555,7 @@ struct kcolo_flow {
 	bool opened_by_vm;
 	bool releasing;
 	bool asked;
+	bool frozen;
 	bool dead;
 };
 

@@ -502,28 +502,16 @@ static void back_to_barrier(struct kcolo_flow *flow)
 	c->stream_ok = false;
 }
 
-/**
- * kcolo_primary_sync() - carry a commit through in one flow (C2)
- * @flow: locked by the caller
- * @phase: of the pair
- *
- * Done by whoever touches the flow first after the commit, the checkpoint's own
- * walk at the latest. The caller drains the flow.
- */
-void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
+/* C2: what came before the barrier was compared, what S said is stale. */
+static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
 {
 	struct kcolo_cmp *c = &flow->cmp;
 	struct kcolo_held *held, *next;
 	LIST_HEAD(later);
 
-	if (likely(flow->epoch == phase.epoch))
-		return;
-	if (!kcolo_flow_is_tcp(flow)) {
-		kcolo_dflow_sync(flow, phase);
-		return;
-	}
 	flow->epoch = phase.epoch;
 	flow->asked = false;
+	flow->frozen = false;
 	flow->shut_since = 0;
 	kcolo_window_commit(&flow->win);
 	list_for_each_entry(held, &flow->queued, list)
@@ -563,9 +551,31 @@ void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 		kcolo_dflow_resume(flow, phase);
 		return;
 	}
+	flow->frozen = false;
 	if (flow->cmp.state != KCOLO_CMP_NONE)
 		take_early(flow, kcolo_tag(phase.epoch));
 	advance(flow, ktime_get_mono_fast_ns());
+}
+
+/**
+ * kcolo_primary_sync() - carry a commit or an abort through in one flow (C2, C3)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ *
+ * Done by whoever touches the flow first after it, the checkpoint's own walk at the
+ * latest. The caller drains the flow.
+ */
+void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	if (unlikely(flow->epoch != phase.epoch)) {
+		if (kcolo_flow_is_tcp(flow))
+			carry_commit(flow, phase);
+		else
+			kcolo_dflow_sync(flow, phase);
+	} else if (unlikely(flow->frozen) &&
+		   phase.state == KCOLO_STATE_RUNNING) {
+		kcolo_primary_resume(flow, phase);
+	}
 }
 
 /* C1: remember where P stood at the barrier, before its first packet after it. */
@@ -720,7 +730,9 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	held->order = flow->order++;
 	trace_hold(pair, held);
 	place(flow, held, fate);
-	if (phase.state != KCOLO_STATE_CHECKPOINT)
+	if (phase.state == KCOLO_STATE_CHECKPOINT)
+		flow->frozen = true;
+	else
 		advance(flow, flow->p_heard);
 	return NF_STOLEN;
 }
@@ -1053,6 +1065,7 @@ retry:
 		kcolo_clock_follow(flow, &note);
 	heard = hear_s(flow, phase, pkt, skb, state, tag);
 	kept = heard == HEARD_KEPT;
+	flow->frozen |= !running;
 	if (running) {
 		advance(flow, flow->s_heard);
 		again = heard == HEARD && repeats(flow, &seg);

@@ -1,9 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
 """C0 to C5: begin, commit, abort and the epoch, on the primary."""
 
+import threading
 import time
 
-from harness import LIMIT, case, check, equal
+from dgram import Talk
+from harness import LIMIT, case, check, equal, tag
+
+
+class Meanwhile:
+    """Both guests go on saying the same while something else is being done."""
+
+    def __init__(self, f, talks):
+        self.f, self.done = f, False
+        self.frames = [(t.frame(b'meanwhile').raw, t.frame(b'meanwhile', ttl=tag(f.epoch)).raw) for t in talks]
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.done:
+            for p, s in self.frames:
+                self.f.ports['pv'].send(p)
+                self.f.ports['ps'].send(s)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.done = True
+        self.thread.join()
 
 
 @case()
@@ -278,6 +302,25 @@ def c3_abort_finds_the_difference(f):
     equal(e['stream_offset'], 2)
     f.again(e)
     f.flush(p)
+
+
+@case(timeout=160, scan=10, max_packets=1 << 20, max_bytes=1 << 30)
+def c3_abort_under_traffic(f):
+    """Equal datagrams that wait in the checkpoint for longer than their window are equal after the abort, whatever comes to their
+    flows while it goes from flow to flow (R8). There are many, so that it takes its time."""
+    talks = [Talk(f) for _ in range(50)]
+    for _ in range(3):
+        f.begin()
+        for t in talks:
+            for n in range(100):
+                t.pvm(n)
+                t.svm(n)
+        f.wait_stats(held=5000, queued=5000)
+        with Meanwhile(f, talks):
+            f.abort()
+        f.wait_stats(held=0, queued=0, miscompares=0)
+        f.pump(0)
+        f.ports['lan'].queue.clear()
 
 
 @case()
