@@ -658,7 +658,7 @@ void kcolo_dflow_purge(struct kcolo_flow *flow, const struct net_device *dev,
 	struct kcolo_held *held, *next;
 
 	list_for_each_entry_safe(held, next, &flow->held, list) {
-		if (dev && held->skb->dev != dev)
+		if (!kcolo_hold_is_of(held, dev))
 			continue;
 		kcolo_dgram_remove(KCOLO_P, &held->dg);
 		list_move_tail(&held->list, gone);

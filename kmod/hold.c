@@ -117,10 +117,30 @@ void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held)
 }
 
 /**
+ * kcolo_hold_is_of() - does a held packet go with a device
+ * @held: packet of the guest, or a frame that waits
+ * @dev: device, NULL for all
+ *
+ * What is in VLAN tags holds its port, all other packets their bridge.
+ * Context: RCU.
+ * Return: true if the packet came through it, be it a port or a bridge.
+ */
+bool kcolo_hold_is_of(const struct kcolo_held *held,
+		      const struct net_device *dev)
+{
+	struct net_device *own = held->skb->dev;
+
+	return !dev || own == dev ||
+	       netdev_master_upper_dev_get_rcu(own) == dev;
+}
+
+/**
  * kcolo_hold_purge() - drop packets because something goes away
  * @pair: pair
  * @list: packets in no other structure
- * @dev: only those that hold this device, NULL for all
+ * @dev: only those of this device, NULL for all
+ *
+ * Context: RCU.
  */
 void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		      const struct net_device *dev)
@@ -128,7 +148,7 @@ void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 	struct kcolo_held *held, *next;
 
 	list_for_each_entry_safe(held, next, list, list) {
-		if (dev && held->skb->dev != dev)
+		if (!kcolo_hold_is_of(held, dev))
 			continue;
 		list_del(&held->list);
 		trace_flush(pair, held);

@@ -696,6 +696,8 @@ struct kcolo_held *kcolo_hold(struct kcolo_pair *pair, struct sk_buff *skb,
 			      const struct nf_hook_state *state, bool forward,
 			      u64 now);
 void kcolo_hold_drop(struct kcolo_pair *pair, struct kcolo_held *held);
+bool kcolo_hold_is_of(const struct kcolo_held *held,
+		      const struct net_device *dev);
 void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		      const struct net_device *dev);
 void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list);

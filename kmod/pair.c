@@ -197,9 +197,11 @@ static int set_ports(struct kcolo_pair *pair, struct nlattr **attrs,
 static void purge_list(struct kcolo_pair *pair, struct list_head *list,
 		       const struct net_device *dev)
 {
+	rcu_read_lock();
 	spin_lock_bh(&pair->out_lock);
 	kcolo_hold_purge(pair, list, dev);
 	spin_unlock_bh(&pair->out_lock);
+	rcu_read_unlock();
 }
 
 /* Drops what is held, because @dev (or, if NULL, all of it) goes away with @what. */
@@ -511,7 +513,22 @@ static void dev_renamed(struct kcolo_pair *pair, const struct net_device *dev)
 		strscpy(pair->peer.name, dev->name, IFNAMSIZ);
 }
 
-/* Held packets keep a reference on the bridge they came through. */
+/* What is held in VLAN tags would go on through the bridge that its port leaves. */
+static void left_bridge(struct net_device *port,
+			const struct netdev_notifier_changeupper_info *info)
+{
+	struct kcolo_net *kn = kcolo_net(dev_net(port));
+	struct kcolo_pair *pair;
+
+	if (info->linking || !info->master)
+		return;
+	mutex_lock(&kn->cfg);
+	list_for_each_entry(pair, &kn->pairs, list)
+		purge(pair, port, info->upper_dev->name);
+	mutex_unlock(&kn->cfg);
+}
+
+/* Held packets keep a reference on the bridge or the port they came through. */
 static int netdev_event(struct notifier_block *nb, unsigned long event,
 			void *ptr)
 {
@@ -519,6 +536,8 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	struct kcolo_net *kn = kcolo_net(dev_net(dev));
 	struct kcolo_pair *pair;
 
+	if (event == NETDEV_CHANGEUPPER)
+		left_bridge(dev, ptr);
 	if (event != NETDEV_GOING_DOWN && event != NETDEV_UNREGISTER &&
 	    event != NETDEV_CHANGENAME)
 		return NOTIFY_DONE;

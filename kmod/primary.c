@@ -1516,7 +1516,7 @@ void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
 		goto unlock;
 	}
 	list_for_each_entry_safe(held, next, &flow->held, list) {
-		if (dev && held->skb->dev != dev)
+		if (!kcolo_hold_is_of(held, dev))
 			continue;
 		unhold(flow, held);
 		list_add_tail(&held->list, &gone);

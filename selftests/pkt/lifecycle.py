@@ -10,6 +10,9 @@ import time
 
 import harness
 from harness import LIMIT, case, check, equal, insmod, module_loaded, rmmod, run, until
+from packet import ETH_QINQ, ETH_VLAN
+
+TAGS = {'tagged': ((ETH_VLAN, 5),), 'qinq': ((ETH_QINQ, 100), (ETH_VLAN, 7))}
 
 
 def hold_some(f, n=5):
@@ -151,6 +154,31 @@ def l_bridge_deleted_with_packets_held(f):
     hold_some(f)
     with tells('br0'):
         gone(f, 'br0')
+
+
+@case(ip=(4,), each=TAGS)
+def l_bridge_deleted_with_tagged_packets_held(f, *tags):
+    f.tag(*tags)
+    hold_some(f)
+    with tells('br0'):
+        gone(f, 'br0')
+
+
+@case(ip=(4,), each=TAGS)
+def l_bridge_down_with_tagged_packets_held(f, *tags):
+    """As those without a tag they are gone, and not let out when the bridge is up again."""
+    f.tag(*tags)
+    hold_some(f)
+    f.allow.add('flushed')
+    f.expect_queued = None
+    with tells('br0'):
+        f.set_up(f.host, 'br0', False)
+    f.wait_stats(held=0, flushed=10)
+    f.set_up(f.host, 'br0', True)
+    until(f.forwarding, 'all ports forward')
+    f.expect_nothing('lan')
+    f.events.clear()
+    f.open().both('PA', 10)
 
 
 @case(ip=(4,))
