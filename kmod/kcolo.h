@@ -218,6 +218,8 @@ struct kcolo_prefix {
  * @dport: the client's port, network order, if @has_dport
  * @has_sport: @sport is a condition
  * @has_dport: @dport is a condition
+ * @vlan: id of the outer tag, or of the only one, 0 for all and for none
+ * @cvlan: id of the inner tag, 0 for all and for none
  * @v6: of @src and @dst
  * @proto: protocol, 0 for all
  * @action: enum kcolo_rule_action
@@ -233,6 +235,8 @@ struct kcolo_rule {
 	__be16 dport;
 	bool has_sport;
 	bool has_dport;
+	u16 vlan;
+	u16 cvlan;
 	bool v6;
 	u8 proto;
 	u8 action;

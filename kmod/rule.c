@@ -46,9 +46,18 @@ static bool in_prefix(const struct kcolo_prefix *prefix,
 	return true;
 }
 
+/* @id: 0 stands for any VLAN, and for none. */
+static bool in_vlan(u16 id, u32 tag)
+{
+	return !id || id == (tag & KCOLO_VLAN_VID);
+}
+
 static bool matches(const struct kcolo_rule *rule, const struct kcolo_tuple *t)
 {
 	if (rule->proto && rule->proto != t->proto)
+		return false;
+	if (!in_vlan(rule->vlan, kcolo_vlan_outer(t->vlan)) ||
+	    !in_vlan(rule->cvlan, kcolo_vlan_inner(t->vlan)))
 		return false;
 	if ((rule->src.ok || rule->dst.ok) && rule->v6 != t->v6)
 		return false;
@@ -185,6 +194,10 @@ static int read_rule(struct kcolo_rule *rule, struct nlattr **attrs,
 		rule->sport = htons(nla_get_u16(attrs[KCOLO_A_SPORT]));
 	if (rule->has_dport)
 		rule->dport = htons(nla_get_u16(attrs[KCOLO_A_DPORT]));
+	if (attrs[KCOLO_A_VLAN])
+		rule->vlan = nla_get_u16(attrs[KCOLO_A_VLAN]);
+	if (attrs[KCOLO_A_CVLAN])
+		rule->cvlan = nla_get_u16(attrs[KCOLO_A_CVLAN]);
 	return 0;
 }
 
@@ -318,6 +331,8 @@ int kcolo_rule_put(struct sk_buff *msg, const struct kcolo_rule *rule)
 	     nla_put_u16(msg, KCOLO_A_SPORT, ntohs(rule->sport))) ||
 	    (rule->has_dport &&
 	     nla_put_u16(msg, KCOLO_A_DPORT, ntohs(rule->dport))) ||
+	    (rule->vlan && nla_put_u16(msg, KCOLO_A_VLAN, rule->vlan)) ||
+	    (rule->cvlan && nla_put_u16(msg, KCOLO_A_CVLAN, rule->cvlan)) ||
 	    nla_put_u32(msg, KCOLO_A_RULE_ACTION, rule->action) ||
 	    kcolo_put_u64(msg, KCOLO_A_PACKETS, atomic64_read(&rule->packets)))
 		return -EMSGSIZE;

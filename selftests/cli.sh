@@ -244,7 +244,7 @@ check_documents() {
 	check "completion: alternatives" completes "abort begin commit" pair checkpoint x ''
 	check "completion: what belongs to one of them" completes "epoch" pair checkpoint x commit ''
 	check "completion: nothing more" completes "" pair checkpoint x abort ''
-	check "completion: a rule" completes "action dport dst pair proto sport src" rule add ''
+	check "completion: a rule" completes "action cvlan dport dst pair proto sport src vlan" rule add ''
 	check "completion: what a rule does" completes "bypass compare" rule add pair x action ''
 	check "completion: events" completes "all checkpoint flow miscompare pair" monitor ''
 	check "completion: top" completes "count interval" top pair x ''
@@ -357,6 +357,12 @@ check "rule show" says '^pair a id 1 proto udp src 10.0.0.0/24 dst 192.0.2.1/32 
 	rule show
 check "rule show: the second" says '^pair a id 2 proto sctp src fd00::/64 action compare packets 0$' rule show pair a
 check "rule show: JSON" py "[r['id'] for r in x] == [1, 2] and x[0]['action'] == 'bypass' and x[1]['src'] == 'fd00::/64'" rule
+check "rule add, in a VLAN" silent rule add pair a vlan 4094 cvlan 1 action bypass
+check "rule show: VLANs" says '^pair a id 3 vlan 4094 cvlan 1 action bypass packets 0$' rule show
+check "rule show: VLANs, JSON" py "(x[2]['vlan'], x[2]['cvlan']) == (4094, 1) and 'vlan' not in x[0]" rule show
+check "rule add: VLAN 0 is none" refused "" rule add pair a vlan 0 action bypass
+check "rule add: VLAN 4095 is reserved" refused "" rule add pair a cvlan 4095 action bypass
+check "rule del: VLANs" silent rule del pair a id 3
 for bad in 'show x' 'show pair' 'add' 'add pair a' 'add pair a action drop' 'add pair a proto nosuch action bypass' \
 	'add pair a src 10.0.0.1/33 action bypass' 'add pair a src fd00::/129 action bypass' 'add pair a sport 65536 action bypass' \
 	'add pair a action bypass action bypass' 'del' 'del pair a' 'del id 1' 'del pair a id x'; do

@@ -6,6 +6,7 @@ import socket
 
 from dgram import SCTP, UDP, Talk, talk
 from harness import CLIENT, GUEST, case, check, equal
+from packet import ETH_QINQ, ETH_VLAN
 
 
 def add(f, action='bypass', pair='p', rc=0, **fields):
@@ -97,6 +98,48 @@ def r13_ports(f):
         f.held(1)
         x.svm(b'x')
         x.out(p)
+
+
+ONE, OTHER, TWO = ((ETH_VLAN, 5),), ((ETH_VLAN, 6),), ((ETH_QINQ, 5), (ETH_VLAN, 7))
+VLANS = {'outer': (dict(vlan=5), (ONE, TWO), ((), OTHER)), 'inner': (dict(cvlan=7), (TWO,), ((), ONE)),
+         'both': (dict(vlan=5, cvlan=7), (TWO,), ((), ONE, ((ETH_QINQ, 6), (ETH_VLAN, 7)))),
+         'any': ({}, ((), ONE, TWO), ())}
+
+
+@case(each=VLANS)
+def r13_vlan(f, words, yes, no):
+    """vlan is the outer tag or the only one, cvlan the inner one; without them a rule matches in all VLANs."""
+    add(f, proto='udp', **words)
+    t = Talk(f)
+    for tags in yes:
+        f.tag(*tags)
+        passes(f, t)
+    for tags in no:
+        f.tag(*tags)
+        p = t.pvm(b'compared')
+        f.held(1)
+        t.svm(b'compared')
+        t.out(p)
+    got = {k: v for k, v in rules(f)[0].items() if k in ('vlan', 'cvlan')}
+    equal(got, words, 'the rule')
+
+
+@case()
+def r13_vlan_held_leaves(f):
+    """A rule that comes later lets go what is held in its VLAN, and nothing else."""
+    t = Talk(f)
+    frames = {}
+    for tags in ONE, OTHER:
+        f.tag(*tags)
+        frames[tags] = t.pvm(b'x')
+    f.held(2)
+    add(f, vlan=5)
+    f.tag(*ONE)
+    t.out(frames[ONE])
+    f.held(1)
+    f.tag(*OTHER)
+    t.svm(b'x')
+    t.out(frames[OTHER])
 
 
 @case()
@@ -212,6 +255,24 @@ def r13_secondary_leaves_it_alone(f):
     f.wait_stats(uncompared_rule=5, untracked=0, learnt=0, translated_in=0, translated_out=0)
     check(not f.flows(), 'a translated connection: %r', f.flows())
     f.open().talk()
+
+
+@case('secondary')
+def r13_secondary_vlan(f):
+    """The connection in the rule's VLAN is left alone; the one of the same addresses without a tag is translated."""
+    add(f, vlan=5)
+    n = f.port_number()
+    f.tag(*ONE)
+    c = f.conn(sport=n)
+    c.mirror('S')
+    c.svm('SA')
+    c.mirror('A')
+    f.wait_stats(uncompared_rule=3, learnt=0, translated_in=0, translated_out=0)
+    f.tag()
+    d = f.conn(sport=n)
+    d.open()
+    d.talk()
+    f.wait_stats(uncompared_rule=3)
 
 
 @case('secondary')

@@ -21,7 +21,7 @@ PLAIN = {
     'checkpoint': dict(action='begin', epoch=1),
     'failover': dict(action='commit'),
     'rule_add': dict(proto=17, src=b'\1\2\3\4', src_len=8, dst=b'\1\2\3\4', dst_len=32, sport=1, dport=2,
-                     rule_action='bypass'),
+                     vlan=100, cvlan=7, rule_action='bypass'),
     'rule_del': dict(rule_id=1),
     'stats_get': {},
     'flow_restore': dict(proto=6, src=b'\1\2\3\4', dst=b'\1\2\3\5', sport=1, dport=2, active_open=True, offset=5,
@@ -34,8 +34,9 @@ DUMPS = {
     'stats_get': {},
 }
 HIGHEST = {'role': 1, 'mode': 1, 'action': 2, 'rule_action': 1, 'src_len': 128, 'dst_len': 128, 'timeout': 600000,
-           'scan': 600000, 'max_packets': 1 << 20, 'max_bytes': 1 << 30, 'max_flows': 1 << 22, 'min_interval': 600000}
-LOWEST = {'timeout': 10, 'scan': 10, 'max_packets': 1, 'max_bytes': 65536, 'max_flows': 1}
+           'scan': 600000, 'max_packets': 1 << 20, 'max_bytes': 1 << 30, 'max_flows': 1 << 22, 'min_interval': 600000,
+           'vlan': 4094, 'cvlan': 4094}
+LOWEST = {'vlan': 1, 'cvlan': 1, 'timeout': 10, 'scan': 10, 'max_packets': 1, 'max_bytes': 65536, 'max_flows': 1}
 ANY = 'epoch', 'proto', 'sport', 'dport', 'rule_id', 'offset', 'tsoffset'        # every value is one
 NEEDED = {'pair_add': ('role', 'vm', 'peer'), 'checkpoint': ('action',), 'rule_add': ('rule_action',),
           'rule_del': ('rule_id',), 'flow_restore': ('src', 'dst', 'sport', 'dport', 'offset')}

@@ -20,6 +20,8 @@ static const struct field rule_fields[] = {
 	FIELD(DST_LEN, "dst_len", "dst-len", u16),
 	FIELD(SPORT, "sport", "sport", u16, .flags = FIELD_ADD),
 	FIELD(DPORT, "dport", "dport", u16, .flags = FIELD_ADD),
+	FIELD(VLAN, "vlan", "vlan", u16, .flags = FIELD_ADD),
+	FIELD(CVLAN, "cvlan", "cvlan", u16, .flags = FIELD_ADD),
 	FIELD(RULE_ACTION, "action", "action", enum,
 	      .flags = FIELD_ADD | FIELD_NEEDED, .names = &names_rule_action),
 	FIELD(PACKETS, "packets", "packets", u64),
@@ -101,7 +103,8 @@ const struct object object_rule = {
 	.name = "rule",
 	.usage =
 "       kcolo rule add pair NAME [ proto P ] [ src PREFIX ] [ dst PREFIX ]\n"
-"             [ sport N ] [ dport N ] action { bypass | compare }\n"
+"             [ sport N ] [ dport N ] [ vlan N ] [ cvlan N ]\n"
+"             action { bypass | compare }\n"
 "       kcolo rule del pair NAME id N\n"
 "       kcolo rule show [ pair NAME ]\n",
 	.commands = rule_commands,
