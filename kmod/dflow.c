@@ -101,15 +101,16 @@ static void ask(struct kcolo_flow *flow, u8 reason, struct kcolo_dgram *p,
 	kcolo_request(flow->pair, &what);
 }
 
-static void ask_overflow(struct kcolo_pair *pair, enum kcolo_side side,
-			 const struct kcolo_tuple *tuple)
+/* R10: what S says finds no room. */
+static void refuse_s(struct kcolo_pair *pair, const struct kcolo_tuple *tuple)
 {
 	struct kcolo_miscompare what = {
 		.tuple = *tuple,
 		.reason = KCOLO_REASON_OVERFLOW,
 	};
 
-	trace_overflow(pair, side, tuple);
+	kcolo_count(pair, SECONDARY_REFUSED);
+	trace_overflow(pair, KCOLO_S, tuple);
 	kcolo_request(pair, &what);
 }
 
@@ -368,9 +369,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	if (!kcolo_hold_room(pair, true, skb->truesize)) {
 		if (as->dg.matched)
 			return PASS_BEHIND;
-		kcolo_count_drop(pair, OVERFLOW, skb);
-		ask_overflow(pair, KCOLO_P, &flow->tuple);
-		return NF_DROP;
+		return kcolo_primary_refuse(pair, &flow->tuple, skb, -ENOSPC);
 	}
 	held = hold(pair, as, skb, state, true);
 	if (!held)
@@ -421,11 +420,8 @@ unsigned int kcolo_dflow_vm(struct kcolo_pair *pair,
 	}
 again:
 	flow = kcolo_flow_get(pair, &tuple);
-	if (!flow) {
-		kcolo_count_drop(pair, OVERFLOW, skb);
-		ask_overflow(pair, KCOLO_P, &tuple);
-		return NF_DROP;
-	}
+	if (IS_ERR(flow))
+		return kcolo_primary_refuse(pair, &tuple, skb, PTR_ERR(flow));
 	spin_lock(&flow->lock);
 	if (unlikely(flow->dead)) {	/* and out of the table by now */
 		spin_unlock(&flow->lock);
@@ -465,8 +461,7 @@ static bool hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		return false;
 	}
 	if (!kcolo_hold_room(pair, false, skb->truesize)) {
-		kcolo_count(pair, SECONDARY_REFUSED);
-		ask_overflow(pair, KCOLO_S, &flow->tuple);
+		refuse_s(pair, &flow->tuple);
 		return false;
 	}
 	held = hold(pair, as, skb, state, false);
@@ -534,9 +529,11 @@ unsigned int kcolo_dflow_peer(struct kcolo_pair *pair,
 		return NF_DROP;
 again:
 	flow = flow_for_s(pair, &tuple);
-	if (!flow) {
-		kcolo_count(pair, SECONDARY_REFUSED);
-		ask_overflow(pair, KCOLO_S, &tuple);
+	if (IS_ERR_OR_NULL(flow)) {
+		if (flow == ERR_PTR(-ENOMEM))
+			kcolo_count(pair, NOMEM);
+		else
+			refuse_s(pair, &tuple);
 		return NF_DROP;
 	}
 	spin_lock(&flow->lock);

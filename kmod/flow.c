@@ -103,7 +103,7 @@ static struct kcolo_flow *flow_alloc(struct kcolo_pair *pair,
  * @tuple: as in packets of the guest
  *
  * Context: RCU, bottom halves off.
- * Return: the flow, NULL without memory or at max-flows (R10), counted.
+ * Return: the flow; -ENOSPC at max-flows (R10), counted; -ENOMEM.
  */
 struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 				  const struct kcolo_tuple *tuple)
@@ -116,13 +116,11 @@ struct kcolo_flow *kcolo_flow_get(struct kcolo_pair *pair,
 	    (pair->bounded && percpu_counter_read(&total) >= total_max)) {
 		kcolo_count(pair, FLOWS_REFUSED);
 		trace_proxy_main(pair, "too many connections");
-		return NULL;
+		return ERR_PTR(-ENOSPC);
 	}
 	new = flow_alloc(pair, tuple);
-	if (!new) {
-		kcolo_count(pair, NOMEM);
-		return NULL;
-	}
+	if (!new)
+		return ERR_PTR(-ENOMEM);
 	spin_lock(&pair->flow_lock);
 	flow = kcolo_flow_find(pair, tuple);
 	if (!flow) {

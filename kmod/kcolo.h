@@ -24,6 +24,7 @@
 #define _KCOLO_H
 
 #include <linux/atomic.h>
+#include <linux/err.h>
 #include <linux/if_ether.h>
 #include <linux/list.h>
 #include <linux/math64.h>
@@ -745,6 +746,9 @@ unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
 				const struct nf_hook_state *state);
 void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
 			  bool v6);
+unsigned int kcolo_primary_refuse(struct kcolo_pair *pair,
+				  const struct kcolo_tuple *tuple,
+				  const struct sk_buff *skb, int err);
 bool kcolo_primary_tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase,
 			    u8 tag);
 void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase);

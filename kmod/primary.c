@@ -598,16 +598,28 @@ static bool starts_flow(const struct kcolo_pkt *pkt)
 	       !pkt->seq;
 }
 
-/* R10: at a limit new packets of P are dropped; what is held stays. */
-static unsigned int overflow(struct kcolo_pair *pair,
-			     const struct kcolo_tuple *tuple,
-			     const struct sk_buff *skb)
+/**
+ * kcolo_primary_refuse() - drop a new packet of P; what is held stays (R10)
+ * @pair: pair
+ * @tuple: of its flow
+ * @skb: the packet
+ * @err: -ENOSPC at a limit, for which a checkpoint is asked; -ENOMEM
+ *
+ * Return: a verdict.
+ */
+unsigned int kcolo_primary_refuse(struct kcolo_pair *pair,
+				  const struct kcolo_tuple *tuple,
+				  const struct sk_buff *skb, int err)
 {
 	struct kcolo_miscompare what = {
 		.tuple = *tuple,
 		.reason = KCOLO_REASON_OVERFLOW,
 	};
 
+	if (err == -ENOMEM) {
+		kcolo_count_drop(pair, NOMEM, skb);
+		return NF_DROP;
+	}
 	kcolo_count_drop(pair, OVERFLOW, skb);
 	trace_overflow(pair, KCOLO_P, tuple);
 	kcolo_request(pair, &what);
@@ -713,14 +725,12 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 		return NF_ACCEPT;
 	}
 	if (!kcolo_hold_room(pair, true, skb->truesize))
-		return overflow(pair, &flow->tuple, skb);
+		return kcolo_primary_refuse(pair, &flow->tuple, skb, -ENOSPC);
 	/* What is made of a held packet has one header only. */
 	held = kcolo_unlist(skb, pkt) ? NULL :
 	       kcolo_hold(pair, skb, state, true, flow->p_heard);
-	if (!held) {
-		kcolo_count_drop(pair, NOMEM, skb);
-		return NF_DROP;
-	}
+	if (!held)
+		return kcolo_primary_refuse(pair, &flow->tuple, skb, -ENOMEM);
 	kcolo_count(pair, HOLD);
 	held->seg = seg;
 	held->data = pkt->data;
@@ -787,9 +797,10 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 again:
 	flow = make ? kcolo_flow_get(pair, &pkt.tuple) :
 		      kcolo_flow_find(pair, &pkt.tuple);
+	if (IS_ERR(flow))
+		return kcolo_primary_refuse(pair, &pkt.tuple, skb,
+					    PTR_ERR(flow));
 	if (!flow) {
-		if (make)
-			return overflow(pair, &pkt.tuple, skb);
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
 		return kcolo_hold_behind(pair, skb, state);
 	}
@@ -1032,8 +1043,11 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 retry:
 	flow = make ? kcolo_flow_get(pair, &pkt->tuple) :
 		      kcolo_flow_find(pair, &pkt->tuple);
-	if (!flow) {
-		kcolo_count(pair, SECONDARY_UNMATCHED);
+	if (IS_ERR_OR_NULL(flow)) {
+		if (flow == ERR_PTR(-ENOMEM))
+			kcolo_count(pair, NOMEM);
+		else
+			kcolo_count(pair, SECONDARY_UNMATCHED);
 		consume_skb(skb);
 		return;
 	}
