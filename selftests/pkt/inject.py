@@ -8,10 +8,12 @@ import time
 
 import dgram
 import harness
+from fragment import Fragments
 from harness import case, check, equal, stream
-from packet import options
+from packet import ETH_QINQ, ETH_VLAN, options
 
 INJECTIONS = int(os.environ.get('KCOLO_TEST_INJECTIONS', '60'))
+TAGS = (), (), ((ETH_VLAN, 5),), ((ETH_QINQ, 100), (ETH_VLAN, 7))
 TIMEOUT, LATE = 50, 0.03    # ms; s: a test that was late itself cannot say which reason is right
 
 
@@ -166,11 +168,39 @@ class Injector:
         t.svm(data)
         self.event('payload')
 
+    # Datagrams in fragments; the two sides need not cut alike
+
+    def fragments(self):
+        t = Fragments(self.f, self.r.choice((dgram.UDP, dgram.ICMP6 if self.f.v6 else dgram.ICMP)))
+        return t, self.r.randbytes(self.r.randrange(2000, 9000))
+
+    def fragments_byte(self):
+        t, data = self.fragments()
+        at = self.r.randrange(len(data))
+        other = data[:at] + bytes([data[at] ^ 1 << self.r.randrange(8)]) + data[at + 1:]
+        self.both_ways(lambda: t.say('pv', data), lambda: t.say('ps', other, size=self.r.choice((1448, 1000))))
+        self.event('payload')
+
+    def fragments_length(self):
+        t, data = self.fragments()
+        mine, theirs = self.r.sample((data, data[:-self.r.randrange(1, 500)]), 2)
+        self.both_ways(lambda: t.say('pv', mine), lambda: t.say('ps', theirs))
+        self.event('length')
+
+    def fragments_missing(self):
+        """One fragment of the secondary's is lost, and the datagram with it."""
+        t, data = self.fragments()
+        t.say('pv', data)
+        n = -(-len(t.body(data)) // 1448)
+        t.say('ps', data, order=self.r.sample(range(n), n - 1))
+        self.event('timeout')
+
     def run(self, n):
-        kinds = [name for name in dir(self) if name.startswith(('tcp_', 'datagram_'))]
+        kinds = [name for name in dir(self) if name.startswith(('tcp_', 'datagram_', 'fragments_'))]
         for k in range(n):
             # The last one is expensive.
             self.what = 'datagram_late' if k % 40 == 39 else self.r.choice([x for x in kinds if x != 'datagram_late'])
+            self.f.tag(*(() if self.what.startswith('fragments_') else self.r.choice(TAGS)))
             self.start = time.monotonic()
             getattr(self, self.what)()
             self.count[self.what] = self.count.get(self.what, 0) + 1
@@ -191,3 +221,4 @@ def r7_injected_differences_are_found(f):
     i.run((INJECTIONS + 1) // 2)
     s = f.stats()
     equal(s['miscompares'] + s['timeouts'] >= sum(i.count.values()), True, 'all told')
+    f.tag()
