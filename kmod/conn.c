@@ -16,7 +16,9 @@
  *	synproxy
  *		isn					the guest's ISN
  *		its					ts.newest
- *		tsoff					ts.off
+ *		tsoff					ts.off; before the offset is
+ *							known, the acknowledgment
+ *							of the guest's SYN-ACK
  *
  * A connection that another host translated before (F3) is past its SYN, and its
  * ts.off is 0 as long as that is dormant: isn and tsoff hold what is to come.

@@ -168,7 +168,10 @@ static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 		conn->state = KCOLO_CONN_SYN;
 		conn->flags = 0;
 		conn->offset = 0;
+		/* What the guest expects of the client, until the offset is known. */
 		conn->ts = (struct kcolo_ts){};
+		if (pkt->flags & KCOLO_TCP_ACK)
+			conn->ts.off = pkt->ack;
 	} else if (conn->state == KCOLO_CONN_LEARNT &&
 		   pkt->seq_end != pkt->seq &&
 		   seq_after(pkt->seq_end, conn->isn + 1)) {
@@ -184,12 +187,18 @@ static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 		kcolo_ts_take_over(&conn->ts);
 }
 
-/* Is a client's segment in the guest's window, as far as conntrack knows? */
+/*
+ * Is a client's segment in the guest's window, as far as conntrack knows? In a
+ * handshake a forged SYN tells conntrack another window; then what the guest has
+ * said in its SYN-ACK counts.
+ */
 static bool in_window(const struct kcolo_conn *conn, u32 seq)
 {
 	const struct ip_ct_tcp_state *client =
 		&conn->ct->proto.tcp.seen[conn->in];
 
+	if (conn->state == KCOLO_CONN_SYN && conn->ts_room && conn->ts.off)
+		return seq - (conn->ts.off - 1) <= OLD_SEQ;
 	return !seq_before(seq, client->td_end - OLD_SEQ) &&
 	       !seq_after(seq, client->td_maxend + 1);
 }
@@ -210,6 +219,8 @@ static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn,
 {
 	struct kcolo_tuple tuple;
 
+	if (conn->state == KCOLO_CONN_SYN)
+		conn->ts.off = 0;
 	conn->state = KCOLO_CONN_LEARNT;
 	conn->offset = offset;
 	kcolo_count(pair, LEARNT);
@@ -228,15 +239,20 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 			const struct kcolo_pkt *pkt, const struct stamps *ts)
 {
 	u32 offset = conn->isn - (pkt->ack - 1);
+	/* The other end's first word to a guest that opens. */
+	bool answer = pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) &&
+		      conn->in == IP_CT_DIR_REPLY;
 
 	if (!(pkt->flags & KCOLO_TCP_ACK))
 		return;
-	/* A refusal of the guest's SYN is heeded only with the right number. */
-	if (pkt->flags & KCOLO_TCP_RST &&
-	    (conn->state != KCOLO_CONN_SYN || conn->in != IP_CT_DIR_REPLY))
+	/* W4: anybody can send a SYN-ACK, and the first one says it all. */
+	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) &&
+	    conn->state != KCOLO_CONN_SYN)
 		return;
-	if (!(pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST)) &&
-	    !in_window(conn, pkt->seq))
+	/* A refusal of the guest's SYN is heeded only with the right number. */
+	if (pkt->flags & KCOLO_TCP_RST && !answer)
+		return;
+	if (!answer && !in_window(conn, pkt->seq))
 		return;
 	/* W4: not held back, a later ack may cover data of the primary. */
 	if (conn->state == KCOLO_CONN_SYN ||

@@ -69,6 +69,36 @@ def w4_active_open_syn_ack_lost(f):
     c.talk()
 
 
+@case('secondary', each={'far': (1 << 24, 7777), 'wrap': (-(1 << 20), -5)})
+def w4_active_open_forged_syn_ack(f, where, ack):
+    """Out of the guest's window: it changes nothing, although the guest has not said a byte yet."""
+    c = open_by_vm(f)
+    c.mirror('SA', at=where, ack=ack)
+    c.c_nxt = 0
+    c.svm('A')
+    c.talk()
+    c.mirror('SA', at=where, ack=ack)
+    c.c_nxt = 100
+    c.talk()
+    f.wait_stats(learnt=1)
+
+
+@case('secondary', each={'syn': 'S', 'syn_ack': 'SA', 'ack': 'A'})
+def w4_forged_to_a_server(f, flags):
+    """Before the handshake's end, and after it, with numbers that the guest does not expect: the offset stays unknown, or as it is."""
+    c = f.conn()
+    c.mirror('S')
+    c.svm('SA')
+    c.mirror(flags, at=1 << 24, ack=7777)
+    c.c_nxt = 0
+    c.known = c.offset
+    c.mirror('A')
+    c.mirror(flags, at=1 << 24, ack=7777)
+    c.c_nxt = 0
+    c.talk()
+    f.wait_stats(learnt=1)
+
+
 @case('secondary')
 def w4_active_open_another_isn(f):
     """The guest gave up and tries again: its new SYN counts."""
