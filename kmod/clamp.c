@@ -107,15 +107,31 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	kcolo_count(flow->pair, WINDOWS_CLAMPED);
 }
 
+/* As if this host had been asked to route it. */
+static bool to_this_host(struct kcolo_pair *pair, struct sk_buff *skb,
+			 struct net_device *vm, bool v6, kcolo_okfn_t *okfn)
+{
+	*okfn = READ_ONCE(pair->routed[v6]);
+	skb->dev = vm;
+	skb->skb_iif = vm->ifindex;
+	skb->protocol = v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
+	skb->pkt_type = PACKET_HOST;
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	return *okfn;
+}
+
 /* As if it had come in through the guest's port; RCU. */
-static bool through_vm_port(struct kcolo_pair *pair, struct sk_buff *skb,
-			    const struct sk_buff *like)
+static bool through_vm_port(struct kcolo_flow *flow, struct sk_buff *skb,
+			    const struct sk_buff *like, kcolo_okfn_t *okfn)
 {
 	const struct nf_bridge_info *notes = nf_bridge_info_get(like);
+	struct kcolo_pair *pair = flow->pair;
 	struct nf_bridge_info *info;
 	struct net_device *vm;
 
 	vm = dev_get_by_index_rcu(pair->net, READ_ONCE(pair->vm.ifindex));
+	if (vm && !netif_is_bridge_port(vm))
+		return to_this_host(pair, skb, vm, flow->tuple.v6, okfn);
 	/* Only br_netfilter makes the bridge look like the device. */
 	skb->dev = vm && notes ? netdev_master_upper_dev_get_rcu(vm) : vm;
 	if (!skb->dev)
@@ -140,15 +156,17 @@ static bool through_vm_port(struct kcolo_pair *pair, struct sk_buff *skb,
  * @flow: locked by the caller
  * @note: what the secondary's segment says
  * @like: the secondary's packet, at PRE_ROUTING of its bridge
+ * @okfn: where @like would have gone on; then, where the update is to
  *
- * Goes on where @like would have, as a packet of the primary's.
+ * As a packet of the primary's.
  *
  * Return: the packet; NULL if there is no news, or without memory: the
  * secondary's next packet is the next chance.
  */
 struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
-				   const struct sk_buff *like)
+				   const struct sk_buff *like,
+				   kcolo_okfn_t *okfn)
 {
 	u32 mac_len = like->data - skb_mac_header(like);
 	struct kcolo_ack_head head;
@@ -174,7 +192,7 @@ struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 	__skb_pull(skb, mac_len);
 	skb_reset_network_header(skb);
 	skb_reset_mac_len(skb);
-	if (!through_vm_port(flow->pair, skb, like)) {
+	if (!through_vm_port(flow, skb, like, okfn)) {
 		kfree_skb(skb);
 		return NULL;
 	}

@@ -19,7 +19,7 @@
  * The hooks exist only in namespaces with a pair, those of one role only where there is
  * one of that role: packets of all other ports run through them, too. The port of
  * a bridged packet is in its bridge information; state->in and skb->dev are the
- * bridge.
+ * bridge. A routed one has none: its port is the device that it came through.
  */
 #include <linux/if_vlan.h>
 #include <linux/ip.h>
@@ -105,10 +105,12 @@ enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
 	}
 }
 
+/* Before routing: where a packet came in. */
 static __always_inline struct kcolo_port *port_in(struct kcolo_net *kn,
-						  const struct sk_buff *skb)
+						  const struct sk_buff *skb,
+						  const struct nf_hook_state *state)
 {
-	return port_of(kn, nf_bridge_get_physinif(skb));
+	return port_of(kn, nf_bridge_get_physinif(skb) ?: state->in->ifindex);
 }
 
 /*
@@ -127,21 +129,28 @@ static struct kcolo_pair *pair_below(struct kcolo_net *kn, int ifindex)
 }
 
 /*
- * After a failover the clients' frames come through any port of the guest's new
- * bridge. What belongs to a connection of the pair is in the pair's zone; all
- * others are as if there were no pair (F1). What a next secondary says comes
- * through another bridge (S1, S3).
+ * Can a packet reach the guest of a pair? After a failover the clients' frames come
+ * through any port of the guest's new bridge, or this host routes them to the guest:
+ * those that are no bridge's, and those that a bridge hands to its own host. What
+ * belongs to a connection of the pair is in the pair's zone; all others are as if
+ * there were no pair (F1). What a next secondary says comes through another bridge
+ * (S1, S3).
  */
-static bool on_bridge_of(const struct kcolo_pair *pair,
-			 const struct nf_hook_state *state)
+static bool can_reach(const struct kcolo_pair *pair, const struct sk_buff *skb,
+		      const struct nf_hook_state *state)
 {
-	struct net_device *dev, *bridge;
+	const struct net_device *dev, *bridge = state->in;
 
-	dev = dev_get_by_index_rcu(state->net, READ_ONCE(pair->vm.ifindex));
-	bridge = dev ? netdev_master_upper_dev_get_rcu(dev) : NULL;
 	/* To the bridge's own hooks a port is the device. */
-	return bridge == state->in ||
-	       bridge == netdev_master_upper_dev_get_rcu(state->in);
+	if (netif_is_bridge_port(bridge))
+		bridge = netdev_master_upper_dev_get_rcu(state->in);
+	else if (!nf_bridge_info_exists(skb))
+		return true;
+	if (!bridge)
+		return false;
+	dev = dev_get_by_index_rcu(state->net, READ_ONCE(pair->vm.ifindex));
+	return (dev && netdev_master_upper_dev_get_rcu((struct net_device *)dev) == bridge) ||
+	       ether_addr_equal(eth_hdr(skb)->h_dest, bridge->dev_addr);
 }
 
 static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
@@ -157,7 +166,7 @@ static struct kcolo_pair *pair_by_conntrack(struct sk_buff *skb,
 		return NULL;
 	list_for_each_entry_rcu(pair, &kcolo_net(state->net)->pairs, list) {
 		if (kcolo_state(pair) != KCOLO_STATE_FAILOVER ||
-		    !on_bridge_of(pair, state))
+		    !can_reach(pair, skb, state))
 			continue;
 		zone = kcolo_zone_find(pair, false, kcolo_vlan(skb));
 		h = zone ? nf_conntrack_find_get(state->net,
@@ -202,7 +211,7 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
 	struct kcolo_net *kn = priv;
-	struct kcolo_port *port = port_in(kn, skb);
+	struct kcolo_port *port = port_in(kn, skb, state);
 	struct kcolo_pair *pair = port ? port->pair : NULL, *old;
 
 	/*
@@ -216,7 +225,7 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 			return zone_for_fragments(pair, skb,
 						  state->pf == NFPROTO_IPV6);
 		pair = old;
-	} else if (atomic_read(&kn->failed_over) && nf_bridge_info_get(skb) &&
+	} else if (atomic_read(&kn->failed_over) &&
 		   (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER)) {
 		pair = pair_by_conntrack(skb, state);
 	}
@@ -240,7 +249,7 @@ static unsigned int pre_primary(void *priv, struct sk_buff *skb,
 		if (zone && zone->vm)
 			nf_reset_ct(skb);
 	}
-	port = port_in(priv, skb);
+	port = port_in(priv, skb, state);
 	if (!port || port->is_vm || port->pair->role != KCOLO_ROLE_PRIMARY)
 		return NF_ACCEPT;
 	return kcolo_primary_peer(port->pair, skb, state);
@@ -249,7 +258,7 @@ static unsigned int pre_primary(void *priv, struct sk_buff *skb,
 static unsigned int pre_track(void *priv, struct sk_buff *skb,
 			      const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(priv, skb);
+	struct kcolo_port *port = port_in(priv, skb, state);
 
 	/* F1: after the failover new connections are not touched. */
 	if (port && port->pair->role == KCOLO_ROLE_SECONDARY &&
@@ -259,6 +268,15 @@ static unsigned int pre_track(void *priv, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
+/* Where the stack takes a routed packet on; so does what is made in the guest's name. */
+static void note_routed(struct kcolo_pair *pair, const struct nf_hook_state *state)
+{
+	kcolo_okfn_t *okfn = &pair->routed[state->pf == NFPROTO_IPV6];
+
+	if (READ_ONCE(*okfn) != state->okfn)
+		WRITE_ONCE(*okfn, state->okfn);
+}
+
 /* The last step of a packet that comes in through a port. */
 static unsigned int hold(struct kcolo_port *port, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
@@ -266,6 +284,8 @@ static unsigned int hold(struct kcolo_port *port, struct sk_buff *skb,
 	if (port->pair->role == KCOLO_ROLE_SECONDARY)
 		return kcolo_secondary_gate(port->pair, skb, state,
 					    port->is_vm);
+	if (!netif_is_bridge_master(state->in) && !netif_is_bridge_port(state->in))
+		note_routed(port->pair, state);
 	if (kcolo_observes(port->pair))
 		return kcolo_observe_vm(port->pair, skb, state);
 	return kcolo_primary_vm(port->pair, skb, state);
@@ -274,7 +294,7 @@ static unsigned int hold(struct kcolo_port *port, struct sk_buff *skb,
 static unsigned int pre_hold(void *priv, struct sk_buff *skb,
 			     const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(priv, skb);
+	struct kcolo_port *port = port_in(priv, skb, state);
 
 	return port ? hold(port, skb, state) : NF_ACCEPT;
 }
@@ -312,7 +332,8 @@ static unsigned int post(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
 	return leave(priv, skb, state->pf == NFPROTO_IPV6,
-		     nf_bridge_get_physinif(skb), nf_bridge_get_physoutif(skb));
+		     nf_bridge_get_physinif(skb) ?: skb->skb_iif,
+		     nf_bridge_get_physoutif(skb) ?: state->out->ifindex);
 }
 
 static bool is_plain_ip(const struct sk_buff *skb)
@@ -454,18 +475,31 @@ static bool from_vlan(const struct kcolo_port *out)
 		       kcolo_state(out->pair) == KCOLO_STATE_FAILOVER);
 }
 
+/*
+ * The port that a frame came in through, if it was bridged from there. What this host
+ * has routed has passed the IP hooks with that port.
+ */
+static int bridged_from(const struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	struct net_device *in = dev_get_by_index_rcu(state->net, skb->skb_iif);
+
+	return in && netdev_master_upper_dev_get_rcu(in) ==
+		     netdev_master_upper_dev_get_rcu(state->out) ? in->ifindex : 0;
+}
+
 static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
 	struct kcolo_net *kn = priv;
 	struct kcolo_port *in, *out;
 	unsigned int verdict;
-	int depth;
+	int depth, from;
 	bool v6;
 
 	if (nf_bridge_get_physoutif(skb))	/* the IP hooks will see it */
 		return NF_ACCEPT;
-	in = port_of(kn, skb->skb_iif);
+	from = bridged_from(skb, state);
+	in = port_of(kn, from);
 	out = port_of(kn, state->out->ifindex);
 	if (is_plain_ip(skb) ? !from_vlan(out) : !in && !out)
 		return NF_ACCEPT;
@@ -473,7 +507,7 @@ static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 	if (depth < 0)
 		return NF_ACCEPT;
 	kcolo_vlan_open(skb, depth);
-	verdict = leave(kn, skb, v6, skb->skb_iif, state->out->ifindex);
+	verdict = leave(kn, skb, v6, from, state->out->ifindex);
 	if (verdict == NF_ACCEPT)
 		verdict = confirm(skb);
 	if (verdict == NF_ACCEPT)

@@ -253,6 +253,7 @@ struct kcolo_rule {
  *	guest, NULL on a secondary
  * @vlans: the same for each VLAN that was seen, by &struct kcolo_tuple.vlan
  * @vlan_n: their number
+ * @routed: where packets of a routed guest go on, by IP version; NULL before the first
  * @vm: the guest's port
  * @peer: the port towards the other host
  * @cfg: settings
@@ -309,6 +310,7 @@ struct kcolo_pair {
 	struct kcolo_zone *zone[2];
 	struct xarray vlans[2];
 	atomic_t vlan_n;
+	kcolo_okfn_t routed[2];
 	struct kcolo_port vm;
 	struct kcolo_port peer;
 	struct kcolo_config cfg;
@@ -810,7 +812,8 @@ void kcolo_clamp_leave(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 		       struct sk_buff *skb, u32 l4, u32 data, u16 win);
 struct sk_buff *kcolo_clamp_update(struct kcolo_flow *flow,
 				   const struct kcolo_lowered *note,
-				   const struct sk_buff *like);
+				   const struct sk_buff *like,
+				   kcolo_okfn_t *okfn);
 
 /* ack.c */
 void kcolo_ack_put(struct sk_buff *skb, const struct kcolo_tuple *t,

@@ -94,28 +94,40 @@ static void relink_port(struct kcolo_pair *pair, struct kcolo_port *port,
 	link_port(pair, port, dev);
 }
 
-/* The device that an attribute names, if it may become a port. */
-static struct net_device *port_dev(struct net *net, struct nlattr *attr,
-				   const struct kcolo_pair *self,
-				   struct netlink_ext_ack *extack)
+/*
+ * Is it a device that this host routes to the guest? Only a guest that speaks to
+ * clients is routed to; a secondary gets copies of frames, as they are.
+ */
+static bool may_route(const struct kcolo_pair *pair, struct net_device *dev)
 {
+	return (pair->role == KCOLO_ROLE_PRIMARY ||
+		kcolo_state(pair) == KCOLO_STATE_FAILOVER) &&
+	       !netdev_master_upper_dev_get(dev) &&
+	       !netif_is_bridge_master(dev) && !(dev->flags & IFF_LOOPBACK);
+}
+
+/* The device that an attribute names, if it may become a port. */
+static struct net_device *port_dev(struct kcolo_pair *pair, struct nlattr *attr,
+				   bool vm, struct netlink_ext_ack *extack)
+{
+	struct net *net = pair->net;
 	struct kcolo_port *used;
 	struct net_device *dev;
 
 	dev = __dev_get_by_name(net, nla_data(attr));
 	if (!dev) {
 		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "no such device: name a port of a bridge in this network namespace");
+				    "no such device: name one in this network namespace");
 		return ERR_PTR(-ENODEV);
 	}
-	if (!netif_is_bridge_port(dev)) {
+	if (!netif_is_bridge_port(dev) && !(vm && may_route(pair, dev))) {
 		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "the device is not a port of a bridge: ip link set DEV master BRIDGE first");
+				    "the device is not a port of a bridge: ip link set DEV master BRIDGE first (only the guest of a primary may be routed to)");
 		return ERR_PTR(-EINVAL);
 	}
 	used = kcolo_port_find(kcolo_net(net), dev->ifindex);
 	/* F3: the ports of a pair that has failed over may serve another one, too. */
-	if (used && used->pair != self &&
+	if (used && used->pair != pair &&
 	    kcolo_state(used->pair) != KCOLO_STATE_FAILOVER) {
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "the device already belongs to another pair: delete that one or name another device");
@@ -171,13 +183,13 @@ static int set_ports(struct kcolo_pair *pair, struct nlattr **attrs,
 	if (!attrs[KCOLO_A_VM] && !attrs[KCOLO_A_PEER])
 		return 0;
 	if (attrs[KCOLO_A_VM])
-		vm = port_dev(pair->net, attrs[KCOLO_A_VM], pair, extack);
+		vm = port_dev(pair, attrs[KCOLO_A_VM], true, extack);
 	else
 		vm = __dev_get_by_index(pair->net, pair->vm.ifindex);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 	if (attrs[KCOLO_A_PEER])
-		peer = port_dev(pair->net, attrs[KCOLO_A_PEER], pair, extack);
+		peer = port_dev(pair, attrs[KCOLO_A_PEER], false, extack);
 	else
 		peer = __dev_get_by_index(pair->net, pair->peer.ifindex);
 	if (IS_ERR(peer))

@@ -782,8 +782,8 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	case KCOLO_PKT_DGRAM:
 		return kcolo_dflow_vm(pair, &pkt, skb, state);
 	case KCOLO_PKT_OTHER:
-		/* br_netfilter's are put together, those in tags are not. */
-		if (!nf_bridge_info_exists(skb))
+		/* What comes to the IP hooks is put together, what is in tags is not. */
+		if (!nf_bridge_info_exists(skb) && netif_is_bridge_port(skb->dev))
 			return kcolo_dflow_vm(pair, &pkt, skb, state);
 		kcolo_count(pair, UNCOMPARED_PROTO);
 		return kcolo_hold_behind(pair, skb, state);
@@ -1095,8 +1095,8 @@ retry:
 		if (flow->lossy && !ack.client.ok && seg.seq != seg.end)
 			tell_hole(flow, &ack);
 		if (!made && !kept && !READ_ONCE(pair->flushing)) {
-			made = kcolo_clamp_update(flow, &note, skb);
 			okfn = state->okfn;
+			made = kcolo_clamp_update(flow, &note, skb, &okfn);
 		}
 	}
 	unlock_flow(flow);

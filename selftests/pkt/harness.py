@@ -873,6 +873,9 @@ class SecondaryConn(Conn):
         self.mirror('A')
 
 
+ROLES = {'primary': Primary, 'secondary': Secondary}       # what a case may run in; a topic may add its own
+
+
 # --- cases ------------------------------------------------------------------------------------------------------------
 
 class Case:

@@ -21,7 +21,7 @@ import harness                                                          # noqa: 
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
           'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'restore', 'safety', 'netlink', 'lifecycle',
-          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps')
+          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps', 'routed')
 
 
 def wanted(case, patterns):
@@ -33,7 +33,7 @@ def wanted(case, patterns):
 
 class Runner:
     fixtures = {}
-    roles = {'primary': harness.Primary, 'secondary': harness.Secondary}
+    roles = harness.ROLES
 
     def fixture(self, role):
         if role not in self.fixtures:
