@@ -787,6 +787,25 @@ check "kcolo-primary up: it has that name" ip -n ph link show dev brq
 check "kcolo-primary -n down" script ph primary -n down vm vm all
 check "kcolo-primary -n down: it is there" ip -n ph link show dev brq
 check "kcolo-primary down, another name" script ph primary down vm vm all
+ip -n ph link set dev vm nomaster
+links ph >"$TMP/before"
+check "kcolo-primary up routed: in no bridge" sh -c "! ip netns exec ph '$SCRIPTS/kcolo-primary' up routed bridge br0 vm vm peer peer 2>/dev/null"
+check "kcolo-primary up routed" script ph primary up routed vm vm peer peer
+check "kcolo-primary up routed: the port is in no bridge" sh -c "! ip -n ph link show dev vm | grep master"
+check "kcolo-primary up routed: the pair takes it" kcolo -n ph pair add routed role primary vm vm peer peer
+kcolo -n ph pair del routed
+check "kcolo-primary down, routed" script ph primary down vm vm
+links ph >"$TMP/after"
+check "kcolo-primary down, routed: as before" diff "$TMP/before" "$TMP/after"
+check "kcolo-secondary up, for a router" script sh secondary up bridge br1 vm vm peer peer
+check "takeover routed: a wrong address moves nothing" \
+	sh -c "! ip netns exec sh '$SCRIPTS/kcolo-secondary' takeover vm vm routed address 10.0.0.1 2>/dev/null &&
+		ip -n sh link show dev vm | grep -q 'master br1'"
+check "takeover routed" script sh secondary takeover vm vm routed mac 52:54:00:00:00:fe address 10.0.0.254/24 address fd00::fe/64
+check "takeover routed: it is what the primary's port was" \
+	sh -c "ip -n sh addr show dev vm | tr '\n' ' ' | grep -q '52:54:00:00:00:fe.* 10.0.0.254/24.* fd00::fe/64' && ! ip -n sh link show dev vm | grep NOARP"
+check "takeover routed: the guest reaches its router" at sv ping -c 1 -W 2 10.0.0.254
+check "kcolo-secondary down, routed" script sh secondary down vm vm
 for role in primary secondary; do
 	check "kcolo-$role help, last" script ph $role help
 done
