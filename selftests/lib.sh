@@ -147,7 +147,8 @@ link() {
 	ip -n "$3" link set "$4" up
 }
 
-topo_up() {
+# The namespaces and the cables between them.
+cables_up() {
 	local ns
 	make -s -C "$SELFTESTS/replica" || { not_ok "the test server can be built"; finish; }
 	"$SELFTESTS/load" || { not_ok "the module can be loaded"; finish; }
@@ -166,7 +167,11 @@ topo_up() {
 	link sh vm sv eth0
 	ip -n lan link add br0 up type bridge mcast_snooping 0
 	for ns in cl ph sh; do ip -n lan link set $ns master br0; done
+}
 
+topo_up() {
+	local ns
+	cables_up
 	address cl "$CLIENT_MAC" "${CLIENT[4]}" "${CLIENT[6]}"
 	for ns in pv sv; do
 		address $ns "$GUEST_MAC" "${GUEST[4]}" "${GUEST[6]}"
