@@ -980,3 +980,20 @@ def c0_adopted_connection_that_lacks_a_piece(f, first):
     c.svm('A', ack=10000, win=300)
     f.expect('lan', lambda q: q.ack == c.cisn + 10001 and not q.data)
     c.out(p)
+
+
+@case(timeout=150, scan=30)
+def r15_adopted_and_nobody_else_speaks(f):
+    """The client's last word came before anything of the connection was seen, and was lost on the mirror: the secondary goes
+    on repeating, and in the end a checkpoint tells it."""
+    f.checkpoint()
+    c = f.conn(offset=0)
+    c.c_nxt = c.c_ack = 0
+    c.p_nxt = c.s_nxt = 7000
+    c.client('A', ack=7000)
+    for n in range(3):
+        c.svm('PA', 100, at=6900)
+    e = f.expect_event('miscompare', reason='timeout')
+    f.checkpoint()
+    f.again(e)
+    c.both('PA', 100)

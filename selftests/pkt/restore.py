@@ -297,6 +297,28 @@ def f3_bad_files(f):
     f.cli('flow', 'save', 'pair', 'nobody', rc=2)
 
 
+@case('secondary', ip=(4,))
+def f3_cut_in_the_middle(f):
+    """The writer died: nothing of the rest of a file is taken. The reader died: the whole file again completes it."""
+    conns = [old(f, 500 + n) for n in range(4)]
+    rows = [{'proto': 'tcp', 'src': '10.0.0.1', 'sport': c.cport, 'dst': '10.0.0.2', 'dport': c.gport, 'active_open': False,
+             'offset': 500 + n, 'tsoffset': None} for n, c in enumerate(conns)]
+    text = json.dumps({'format': 'kcolo-flows', 'version': 1, 'flows': rows})
+    for n in range(1, len(text), 7):
+        load(f, text[:n], rc=2)
+    equal(f.flows(), [])
+    for n in 1, 2:
+        restore(f, conns[n], 500 + n)
+    load(f, text)
+    equal(sorted(x['dormant_offset'] for x in f.flows()), [500, 501, 502, 503])
+    f.begin()
+    f.commit()
+    f.fail_over()
+    for c in conns:
+        wake(f, c)
+        c.talk()
+
+
 @case(ip=(4,))
 def f3_a_primary_has_nothing_to_save(f):
     save(f, rc=2)

@@ -325,6 +325,21 @@ def w5_failover_never_goes_back(f, clock):
     equal(c.tsoffset(), signed(c.off))
 
 
+@case('secondary', each=CLOCKS)
+def w5_failover_as_a_strict_client_sees_it(f, clock):
+    """Nothing is known of the numbers but what a client sees: no TSval is older than the one before."""
+    c = conn(f, s0=0x10000000 + clock)
+    c.shake(p_at=0, s_at=500)
+    c.hear(1010, 1000, 'PA', 10)
+    c.say(1012)
+    client = Client(c.p0 + 1190)        # the primary's last words; no echo of them has come
+    f.fail_over()
+    for t in 1192, 1193, 1500, 9000:
+        c.say(t, 'PA', 10, deliver=False)
+        p = f.expect(f.front, sport=c.gport)
+        client.sees(int.from_bytes(p.opts[4:8], 'big'))
+
+
 @case('secondary')
 def w5_failover_while_svm_lags(f):
     """The client's newest echo came after SVM's last word: it counts when SVM speaks."""
