@@ -21,7 +21,7 @@ import harness                                                          # noqa: 
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
           'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'restore', 'safety', 'netlink', 'lifecycle',
-          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps', 'routed')
+          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps', 'routed', 'churn')
 
 
 def wanted(case, patterns):
