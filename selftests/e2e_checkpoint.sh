@@ -110,4 +110,32 @@ end_clients "C2 F1 failover after a checkpoint"
 check "C2 no reset reached a client" test "$(client_saw resets)" = 0
 check "counters balance" balanced
 check "no difference was found" test "$(ctr ph miscompares)" = 0
+
+# ---- the primary's host dies between begin and commit: before the secondary has loaded, and after
+
+# dies_in_a_checkpoint COMMAND ACTION: what has been done by then, and what the caller says therefore
+dies_in_a_checkpoint() {
+	pair_down
+	stop "${!PID[@]}"
+	topo_down
+	topo_up
+	pair_up
+	server pv
+	server sv
+	start_clients 60M 4M 400
+	sleep 0.5
+	check "C1 C6 begin" checkpoint_begin
+	check "C3 $2: done by then: $1" "$1"
+	cut_primary
+	check "C3 $2: failover says which" sh -c "! kcolo -n sh pair failover $PAIR 2>/dev/null"
+	check "C3 $2: failover" kcolo -n sh pair failover "$PAIR" "$2"
+	check "C3 $2: takeover" takeover
+	guest_thaw sv sh
+	hurry
+	end_clients "C3 F1 failover in a checkpoint, $2"
+	check "C3 $2: no reset reached a client" test "$(client_saw resets)" = 0
+}
+
+dies_in_a_checkpoint true abort
+dies_in_a_checkpoint checkpoint_copy commit
 finish
