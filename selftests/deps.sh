@@ -9,7 +9,8 @@ vm=(python3 iproute2 kmod qemu-system-x86 linux-source-6.12 busybox-static cpio 
 test=(iproute2 iputils-ping procps nftables conntrack iperf3 tcpdump ethtool nginx-light
 	libnginx-mod-http-headers-more-filter redis-server redis-tools curl python3 sparse shellcheck mandoc
 	clang libclang-rt-14-dev trace-cmd bpftrace dnsmasq-base bind9-dnsutils debhelper dh-dkms dkms lintian
-	man-db systemd openssl git cppcheck coccinelle python3-yaml resource-agents openssh-client dropbear-bin)
+	man-db systemd openssl openssh-client dropbear-bin ngtcp2-client ngtcp2-server avahi-daemon git cppcheck
+	coccinelle python3-yaml resource-agents)
 machines=(gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static)
 
 [ $# -gt 0 ] || set -- help

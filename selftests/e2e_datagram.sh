@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# e2e_datagram.sh - what is not TCP: a DNS server with dig, ping, large datagrams over links of 1500 bytes; IPv4 and IPv6.
+# e2e_datagram.sh - what is not TCP: a DNS server with dig, mDNS, ping, large datagrams over links of 1500 bytes; IPv4 and IPv6.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 queries=${KCOLO_E2E_QUERIES:-300}
@@ -25,8 +25,53 @@ pings() { # IP-VERSION SIZE
 	at cl ping -q -"$1" -n -c 50 -i 0.01 -W 60 -s "$2" "${GUEST[$1]}" | grep ' 0% packet loss'
 }
 
+# A real mDNS server that tells of a service. What it says by itself, at its own times, has been said before there is a pair. Each guest has its own files, by the mount namespace of its network namespace.
+mdns_up() { # NETNS
+	local d=$TMP/mdns.$1
+	mkdir -p "$d/services" "$d/run"
+	cat >"$d/conf" <<-END
+		[server]
+		host-name=guest
+		use-ipv6=no
+		allow-interfaces=eth0
+		enable-dbus=no
+		[wide-area]
+		enable-wide-area=no
+		[publish]
+		publish-workstation=no
+		publish-hinfo=no
+	END
+	cat >"$d/services/web.service" <<-END
+		<service-group><name>Web</name><service><type>_http._tcp</type><port>80</port><txt-record>path=/</txt-record></service></service-group>
+	END
+	# shellcheck disable=SC2016 # the inner shell knows
+	bg "mdns.$1" "$1" bash -c 'mkdir -p /run/avahi-daemon && mount --bind "$0/run" /run/avahi-daemon &&
+		mount --bind "$0/services" /etc/avahi/services && exec avahi-daemon --no-drop-root --no-chroot --no-rlimits -f "$0/conf"' "$d"
+}
+
+mdns_ready() { # NETNS
+	grep -q "Service \"Web\" .* successfully established" "$TMP/mdns.$1.err"
+}
+
+# It answers for each record at most once a second, by its own clock, so each question is asked once.
+mdns() {
+	local record
+	for record in guest.local:1 Web._http._tcp.local:33 Web._http._tcp.local:16 _http._tcp.local:12; do
+		at cl "$SELFTESTS/ipproto.py" mdns 4 "${record%:*}" "${record#*:}" || return
+	done
+}
+
+asks_mdns() {
+	[ "$(at cl dig +short +tries=1 +time=10 -p 5353 "@${GUEST[4]}" guest.local A)" = "${GUEST[4]}" ]
+}
+
 topo_up
 cable || not_ok "the link between the hosts copies"
+for ns in pv sv; do mdns_up $ns; done
+for ns in pv sv; do
+	check "an mDNS server in $ns" wait_for 10 mdns_ready $ns
+done
+sleep 3
 # Clients and both guests share one processor: a guest may be late, and nobody is here who would make a checkpoint.
 pair_up timeout 20000
 long=$(printf 'x%.0s' {1..750})
@@ -36,6 +81,17 @@ for ns in pv sv; do
 	bg udp.$ns $ns "$SELFTESTS/udp.py" serve 7
 done
 
+n=$(ctr ph compared_datagrams)
+check "R8 mDNS, four records" mdns
+check "R8 dig asks the mDNS server" asks_mdns
+check "R8 they were compared" grew compared_datagrams 5 "$n"
+# What it announces or repeats by a clock of its own the other one need not say: to go on with it takes a rule.
+for host in ph sh; do
+	check "R13 mDNS: a rule on $host" kcolo -n $host rule add pair "$PAIR" proto udp sport 5353 action bypass
+done
+n=$(ctr ph uncompared_rule)
+check "R13 mDNS by a rule" asks_mdns
+check "R13 it left by the rule" grew uncompared_rule 1 "$n"
 for v in 4 6; do
 	n=$(ctr ph compared_datagrams)
 	check "R8 IPv$v: dig, an answer" ask x.a.test A 192.0.2.1 $v

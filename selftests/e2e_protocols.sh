@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# e2e_protocols.sh - any IP protocol, multicast, traceroute, path MTU, DTLS by a rule; and everything again inside VLANs.
+# e2e_protocols.sh - any IP protocol, multicast, traceroute, path MTU; all again inside VLANs; DTLS, QUIC and SCTP by rules.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 proto="$SELFTESTS/ipproto.py"
@@ -171,4 +171,69 @@ for host in ph sh; do
 done
 dtls_up hello
 check "R13 DTLS by a rule" dtls
+
+# So it is with QUIC and SCTP. What was asked for is answered, else the pair would go to bypass.
+epoch=0
+answer() {
+	local host what
+	epoch=$((epoch + 1))
+	for what in begin "commit epoch $epoch"; do
+		for host in sh ph; do
+			# shellcheck disable=SC2086 # words
+			kcolo -n $host pair checkpoint "$PAIR" $what || return
+		done
+	done
+}
+
+differs() { # PROTOCOL PORT
+	grep -q '"event": *"miscompare".*"proto": *"'"$1"'".*"sport": *'"$2" "$TMP/events.out"
+}
+
+nothing_compared() { # MISCOMPARES
+	echo "state $(pair_field ph state) miscompares $(ctr ph miscompares), before $1"
+	in_state ph running && [ "$(ctr ph miscompares)" = "$1" ]
+}
+
+# by_rule NAME PROTOCOL PORT: without a rule it is told; with one client_NAME IP-VERSION succeeds.
+by_rule() {
+	local v host told n
+	check "R13 $1: the pair runs" answer
+	client_"$1" 4 >"$TMP/try.out" 2>&1 &
+	PID[try]=$!
+	check "R8 $1 differs" wait_for 10 differs "$2" "$3"
+	for host in ph sh; do
+		check "R13 $1: a rule on $host" kcolo -n $host rule add pair "$PAIR" proto "$2" sport "$3" action bypass
+	done
+	check "R13 $1: who has waited goes on" reap try
+	check "R13 $1: a checkpoint answers" answer
+	told=$(ctr ph miscompares) n=$(ctr ph uncompared_rule)
+	for v in 4 6; do
+		check "R13 IPv$v: $1 by a rule" client_"$1" $v
+	done
+	check "R13 $1: it left by the rule" grew uncompared_rule 20 "$n"
+	check "R13 $1: nothing was compared" nothing_compared "$told"
+}
+
+client_quic() {
+	rm -f "$TMP/down/file"
+	at cl timeout 30 gtlsclient -q --no-quic-dump --no-http-dump --exit-on-all-streams-close --download="$TMP/down" \
+		"${GUEST[$1]}" 4434 "https://${URL[$1]}:4434/file" && cmp "$TMP/up/file" "$TMP/down/file"
+}
+
+client_sctp() {
+	at cl timeout 30 "$proto" sctp-ask "${GUEST[$1]}" 5004 50 4000
+}
+
+mkdir "$TMP/up" "$TMP/down"
+head -c 300000 /dev/urandom >"$TMP/up/file"
+modprobe sctp || not_ok "this kernel has SCTP"
+for ns in pv sv; do
+	bg quic.$ns $ns gtlsserver -q --no-quic-dump --no-http-dump -d "$TMP/up" '*' 4434 "$TMP/key" "$TMP/cert"
+	for v in 4 6; do
+		bg sctp$v.$ns $ns "$proto" sctp-serve "${GUEST[$v]}" 5004
+	done
+done
+sleep 1
+by_rule quic udp 4434
+by_rule sctp sctp 5004
 finish

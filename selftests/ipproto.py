@@ -5,6 +5,9 @@ ipproto.py ask HOST PROTO COUNT SIZE     - COUNT packets of SIZE bytes must come
 ipproto.py group PORT                    - answer to 224.0.0.251 and ff02::fb what is asked there, as mDNS does
 ipproto.py query FAMILY PORT COUNT       - ask there; each answer must come once
 ipproto.py trace HOST HOPS               - one probe for each TTL; prints who answers, and what
+ipproto.py mdns FAMILY NAME TYPE         - ask the group for a DNS record; an answer must come to the group, which is printed in hex
+ipproto.py sctp-serve HOST PORT          - echo what comes through SCTP associations
+ipproto.py sctp-ask HOST PORT COUNT SIZE - COUNT messages of SIZE bytes must come back in one association
 ipproto.py path HOST SIZE                - send datagrams that must not be cut; prints the MTU that an error tells"""
 
 import errno
@@ -117,6 +120,53 @@ def query(version, port, count):
             sys.exit('%r' % got)
 
 
+def mdns(version, name, kind):
+    s = socket_v6_only(5353) if version == '6' else member(V4, 5353)
+    s.settimeout(10)
+    label = b''.join(bytes([len(x)]) + x.encode() for x in name.split('.')) + b'\0'
+    s.sendto(struct.pack('!6H', 0, 0, 1, 0, 0, 0) + label + struct.pack('!2H', int(kind), 1),
+             (GROUP[V6 if version == '6' else V4], 5353))
+    got = s.recv(65536)
+    _, flags, _, answers, _, _ = struct.unpack_from('!6H', got)
+    if not flags & 0x8000 or not answers or label not in got:
+        sys.exit('no answer: %r' % got)
+    print(got.hex())
+
+
+def sctp_socket(host):
+    s = socket.socket(family(host), socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    s.settimeout(60)
+    return s
+
+
+def sctp_serve(host, port):
+    s = sctp_socket(host)
+    s.settimeout(None)
+    s.bind((host, int(port)))
+    s.listen(5)
+    while True:
+        c = s.accept()[0]
+        data = c.recv(65536)
+        while data:
+            c.sendall(data)
+            data = c.recv(65536)
+        c.close()
+
+
+def sctp_ask(host, port, count, size):
+    s = sctp_socket(host)
+    s.connect((host, int(port)))
+    for _ in range(int(count)):
+        data = random.randbytes(int(size))
+        s.sendall(data)
+        got = b''
+        while len(got) < len(data):
+            got += s.recv(65536) or sys.exit('the association is at its end')
+        if got != data:
+            sys.exit('not what was sent')
+    s.close()
+
+
 def prober(host, port):
     af = family(host)
     s = socket.socket(af, socket.SOCK_DGRAM)
@@ -165,7 +215,8 @@ def path(host, size):
 
 
 if __name__ == '__main__':
-    words = dict(echo=echo, ask=ask, group=group, query=query, trace=trace, path=path)
+    words = {'echo': echo, 'ask': ask, 'group': group, 'query': query, 'trace': trace, 'path': path, 'mdns': mdns,
+             'sctp-serve': sctp_serve, 'sctp-ask': sctp_ask}
     if len(sys.argv) < 3 or sys.argv[1] not in words:
         sys.exit(__doc__)
     words[sys.argv[1]](*sys.argv[2:])
