@@ -5,6 +5,7 @@
  load      the module is loaded, and each call for memory that it makes fails once: it is refused, nothing is left
  config    each operation, and each call of kcolo and (fail-nth) of the core fails once: either it is carried out or
            nothing has changed, and the next time it works
+ first_packets  the first packets of a flow, and each call on their way fails once
  traffic   under the packet fuzzer each site fails again and again
 """
 
@@ -22,6 +23,7 @@ import fuzzer                                                           # noqa: 
 import harness                                                          # noqa: E402
 import lifecycle                                                        # noqa: E402
 import packets                                                          # noqa: E402
+from dgram import Talk                                                  # noqa: E402
 from genl import Refused                                                # noqa: E402
 from harness import check, equal, libc                                  # noqa: E402
 
@@ -180,7 +182,10 @@ def traffic(role, seconds, seed, program):
     f = {'primary': harness.Primary, 'secondary': harness.Secondary}[role]()
     rand = random.Random(seed)
     with tempfile.NamedTemporaryFile() as shared:
-XX, False, {'timeout': 200, 'scan': 50})
+        shared.write(b'\1\1')
+        shared.flush()
+        tags = mmap.mmap(shared.fileno(), 2)
+        f.start('faults', False, {'timeout': 200, 'scan': 50})
         for p in f.ports.values():
             p.close()
         control = packets.Control(f, rand, tags)
@@ -208,6 +213,27 @@ XX, False, {'timeout': 200, 'scan': 50})
     f.destroy()
 
 
+def first_packets():
+    """Whatever fails on the way of a packet that begins a flow, the packet is counted once (R10)."""
+    f = harness.Primary()
+    f.start('first', False, {})
+    for make in lambda: Talk(f).pvm(b'x'), lambda: f.conn().pvm('S'):
+        n, missed = 0, False
+        while not missed:
+            n += 1
+            parameter('fault_nth', n)
+            make()
+            missed = Own().missed()
+            packets.account(f, nomem=True)
+        print('# %d calls fail on the way of a first packet' % (n - 1))
+        check(n > 2, 'nothing has failed')
+    equal(f.stats()['overflow'], 0, 'overflow')
+    gather()
+    f.stop()
+    f.ports = {}
+    f.destroy()
+
+
 def reached():
     """Of all sites most have failed; those that have not are printed."""
     out = subprocess.run(['nm', os.environ['KCOLO_KO']], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -226,6 +252,7 @@ def main():
     program = fuzzer.compile_packets()
     return fuzzer.main(
         [('load', load), ('config_primary', lambda: config('primary')), ('config_secondary', lambda: config('secondary')),
+         ('first_packets', first_packets),
          ('traffic_primary', lambda: traffic('primary', args.seconds, args.seed, program)),
          ('traffic_secondary', lambda: traffic('secondary', args.seconds, args.seed, program)),
          ('works_after_primary', lambda: packets.works('primary')),
