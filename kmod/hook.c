@@ -7,7 +7,6 @@
  *	-301	PRE	primary, vm		no longer, for conntrack
  *	-301	PRE	primary, peer		hears the secondary, consumes
  *	-300	BR_PRE	primary, peer		drops what is not IP (S1)
- *	1	BR_PRE	both			notes what the IP hooks should see and don't
  *	-199	PRE	secondary		gives new connections an extension
  *	MAX	PRE	primary, vm		holds the guest's packets
  *	MAX	PRE	secondary		gate during a checkpoint (C6)
@@ -15,11 +14,13 @@
  *	301	POST	secondary		translates and tags
  *	MAX	BR_PRE	all			all of that, for what is in VLAN tags
  *	MAX - 1	BR_POST	all			and does not reach the IP hooks
+ *	MAX	BR_PRE	both			notes what they should see and don't
  *
  * The hooks exist only in namespaces with a pair, those of one role only where there is
- * one of that role: packets of all other ports run through them, too. The port of
- * a bridged packet is in its bridge information; state->in and skb->dev are the
- * bridge. A routed one has none: its port is the device that it came through.
+ * one of that role: packets of all other ports run through them, too, and leave before
+ * anything is done, or put on the stack. The port of a bridged packet is in its bridge
+ * information; state->in and skb->dev are the bridge. A routed one has none: its port
+ * is the device that it came through.
  */
 #include <linux/if_vlan.h>
 #include <linux/ip.h>
@@ -39,7 +40,7 @@
 
 struct hlist_head *kcolo_port_bucket(struct kcolo_net *kn, int ifindex)
 {
-	return &kn->ports[ifindex % KCOLO_PORT_HASH];
+	return &kn->ports[(u32)ifindex % KCOLO_PORT_HASH];
 }
 
 /* F3: a device may have two, the one of a pair that has failed over being below. */
@@ -59,9 +60,14 @@ static struct kcolo_port *find_port(struct kcolo_net *kn, int ifindex, bool belo
 }
 
 /* What most packets come here for: no port of ours at all. */
+static __always_inline bool no_port(struct kcolo_net *kn, int ifindex)
+{
+	return hlist_empty(kcolo_port_bucket(kn, ifindex));
+}
+
 static __always_inline struct kcolo_port *port_of(struct kcolo_net *kn, int ifindex)
 {
-	if (likely(hlist_empty(kcolo_port_bucket(kn, ifindex))))
+	if (likely(no_port(kn, ifindex)))
 		return NULL;
 	return ifindex ? find_port(kn, ifindex, false) : NULL;
 }
@@ -105,11 +111,16 @@ enum kcolo_pkt_verdict kcolo_pkt_parse_skb(struct kcolo_pkt *pkt,
 	}
 }
 
-/* Before routing: where a packet came in. */
+/*
+ * Before routing: where a packet came in. That is what it was last received by; most
+ * leave by that, without a look at the bridge's notes, which are farther away.
+ */
 static __always_inline struct kcolo_port *port_in(struct kcolo_net *kn,
 						  const struct sk_buff *skb,
 						  const struct nf_hook_state *state)
 {
+	if (likely(no_port(kn, skb->skb_iif)))
+		return NULL;
 	return port_of(kn, nf_bridge_get_physinif(skb) ?: state->in->ifindex);
 }
 
@@ -202,27 +213,27 @@ static unsigned int enter(struct kcolo_pair *pair, struct sk_buff *skb, bool vm)
 
 /* Fragments of two guests with equal addresses are not put together (S3). */
 static unsigned int zone_for_fragments(struct kcolo_pair *pair,
-				       struct sk_buff *skb, bool v6)
+				       struct sk_buff *skb, bool vm, bool v6)
 {
-	return no_fragment(skb, v6) ? NF_ACCEPT : enter(pair, skb, true);
+	return no_fragment(skb, v6) ? NF_ACCEPT : enter(pair, skb, vm);
 }
 
-static unsigned int pre_zone(void *priv, struct sk_buff *skb,
-			     const struct nf_hook_state *state)
+static noinline unsigned int find_zone(struct kcolo_net *kn, struct sk_buff *skb,
+				       const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = priv;
 	struct kcolo_port *port = port_in(kn, skb, state);
 	struct kcolo_pair *pair = port ? port->pair : NULL, *old;
 
 	/*
 	 * The primary's guest shares its zone with its clients; but connections
-	 * from before it became a primary are in another one (F3).
+	 * from before it became a primary are in another one (F3). What the
+	 * secondary says ends before conntrack.
 	 */
-	if (pair && pair->role == KCOLO_ROLE_PRIMARY && port->is_vm) {
-		old = pair_below(kn, port->ifindex) ?
+	if (pair && pair->role == KCOLO_ROLE_PRIMARY) {
+		old = port->is_vm && pair_below(kn, port->ifindex) ?
 		      pair_by_conntrack(skb, state) : NULL;
 		if (!old)
-			return zone_for_fragments(pair, skb,
+			return zone_for_fragments(pair, skb, port->is_vm,
 						  state->pf == NFPROTO_IPV6);
 		pair = old;
 	} else if (atomic_read(&kn->failed_over) &&
@@ -232,27 +243,45 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 	return pair ? enter(pair, skb, false) : NF_ACCEPT;
 }
 
+static unsigned int pre_zone(void *priv, struct sk_buff *skb,
+			     const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = priv;
+
+	if (likely(no_port(kn, skb->skb_iif) && !atomic_read(&kn->failed_over)))
+		return NF_ACCEPT;
+	return find_zone(kn, skb, state);
+}
+
 /*
  * Datagrams are whole by now. To conntrack the primary's guest is in the same zone as
  * its clients; what the secondary says ends here.
  */
-static unsigned int pre_primary(void *priv, struct sk_buff *skb,
-				const struct nf_hook_state *state)
+static noinline unsigned int take_primary(struct kcolo_net *kn, struct sk_buff *skb,
+					  const struct nf_hook_state *state)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
 	struct kcolo_port *port;
 	struct kcolo_zone *zone;
 
-	if (unlikely(ct)) {
+	if (ct) {
 		zone = kcolo_zone_of(ct);
 		if (zone && zone->vm)
 			nf_reset_ct(skb);
 	}
-	port = port_in(priv, skb, state);
+	port = port_in(kn, skb, state);
 	if (!port || port->is_vm || port->pair->role != KCOLO_ROLE_PRIMARY)
 		return NF_ACCEPT;
 	return kcolo_primary_peer(port->pair, skb, state);
+}
+
+static unsigned int pre_primary(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	if (likely(no_port(priv, skb->skb_iif) && !skb_nfct(skb)))
+		return NF_ACCEPT;
+	return take_primary(priv, skb, state);
 }
 
 static unsigned int pre_track(void *priv, struct sk_buff *skb,
@@ -331,9 +360,12 @@ static unsigned int leave(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
 static unsigned int post(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
-	return leave(priv, skb, state->pf == NFPROTO_IPV6,
-		     nf_bridge_get_physinif(skb) ?: skb->skb_iif,
-		     nf_bridge_get_physoutif(skb) ?: state->out->ifindex);
+	int in = nf_bridge_get_physinif(skb) ?: skb->skb_iif;
+	int out = nf_bridge_get_physoutif(skb) ?: state->out->ifindex;
+
+	if (likely(no_port(priv, in) && no_port(priv, out)))
+		return NF_ACCEPT;
+	return leave(priv, skb, state->pf == NFPROTO_IPV6, in, out);
 }
 
 static bool is_plain_ip(const struct sk_buff *skb)
@@ -347,16 +379,11 @@ static bool is_plain_ip(const struct sk_buff *skb)
  * S1: what is not IP, in tags or not, ends here. C6: neither does it cross a
  * secondary host during a checkpoint.
  */
-static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
-			       const struct nf_hook_state *state)
+static noinline unsigned int not_plain(struct kcolo_port *port, struct sk_buff *skb)
 {
-	struct kcolo_port *port;
 	bool v6;
 
-	if (is_plain_ip(skb))
-		return NF_ACCEPT;
-	port = port_of(priv, state->in->ifindex);
-	if (!port || kcolo_vlan_depth(skb, &v6) >= 0)
+	if (kcolo_vlan_depth(skb, &v6) >= 0)
 		return NF_ACCEPT;
 	if (port->pair->role == KCOLO_ROLE_PRIMARY) {
 		if (port->is_vm)
@@ -373,21 +400,24 @@ static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
 	return NF_DROP;
 }
 
+static unsigned int bridge_pre(void *priv, struct sk_buff *skb,
+			       const struct nf_hook_state *state)
+{
+	struct kcolo_port *port;
+
+	if (is_plain_ip(skb))
+		return NF_ACCEPT;
+	port = port_of(priv, state->in->ifindex);
+	return port ? not_plain(port, skb) : NF_ACCEPT;
+}
+
 /*
  * A plain IP packet that br_netfilter has not taken: its bridge does not show its
  * packets to the IP hooks. What the primary says leaves uncompared, or is translated
  * by nobody; that must not go unnoticed. S1: the secondary's ends here.
  */
-static unsigned int bridge_unseen(void *priv, struct sk_buff *skb,
-				  const struct nf_hook_state *state)
+static unsigned int unseen(struct kcolo_port *port)
 {
-	struct kcolo_port *port;
-
-	if (!is_plain_ip(skb) || nf_bridge_info_get(skb))
-		return NF_ACCEPT;
-	port = port_of(priv, state->in->ifindex);
-	if (!port)
-		return NF_ACCEPT;
 	kcolo_count(port->pair, UNSEEN);
 	if (!READ_ONCE(port->pair->unseen))
 		WRITE_ONCE(port->pair->unseen, true);
@@ -427,22 +457,15 @@ static unsigned int take_tagged(struct kcolo_net *kn, struct kcolo_port *port,
 	return verdict == NF_ACCEPT && pair ? hold(port, skb, state) : verdict;
 }
 
-/* IP packets in tags that br_netfilter has left over. */
-static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
-			       const struct nf_hook_state *state)
+static noinline unsigned int open_tagged(struct kcolo_net *kn, struct kcolo_port *port,
+					 struct sk_buff *skb,
+					 const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = priv;
 	struct nf_hook_state ip;
-	struct kcolo_port *port;
 	unsigned int verdict;
 	int depth;
 	bool v6;
 
-	if (is_plain_ip(skb) || nf_bridge_info_get(skb))
-		return NF_ACCEPT;
-	port = port_of(kn, state->in->ifindex);
-	if (!port && !atomic_read(&kn->failed_over))
-		return NF_ACCEPT;
 	depth = kcolo_vlan_depth(skb, &v6);
 	if (depth < 0)
 		return NF_ACCEPT;
@@ -452,6 +475,23 @@ static unsigned int tagged_pre(void *priv, struct sk_buff *skb,
 	if (verdict == NF_ACCEPT)
 		kcolo_vlan_close(skb);
 	return verdict;
+}
+
+/* What br_netfilter has left over: IP packets in tags, or all of them. */
+static unsigned int bridge_left(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	struct kcolo_net *kn = priv;
+	struct kcolo_port *port;
+
+	if (nf_bridge_info_exists(skb))
+		return NF_ACCEPT;
+	port = port_of(kn, state->in->ifindex);
+	if (!port && !atomic_read(&kn->failed_over))
+		return NF_ACCEPT;
+	if (is_plain_ip(skb))
+		return port ? unseen(port) : NF_ACCEPT;
+	return open_tagged(kn, port, skb, state);
 }
 
 /* A conntrack of ours that no IP hook will confirm. */
@@ -487,17 +527,14 @@ static int bridged_from(const struct sk_buff *skb, const struct nf_hook_state *s
 		     netdev_master_upper_dev_get_rcu(state->out) ? in->ifindex : 0;
 }
 
-static unsigned int tagged_post(void *priv, struct sk_buff *skb,
-				const struct nf_hook_state *state)
+static noinline unsigned int leave_tagged(struct kcolo_net *kn, struct sk_buff *skb,
+					  const struct nf_hook_state *state)
 {
-	struct kcolo_net *kn = priv;
 	struct kcolo_port *in, *out;
 	unsigned int verdict;
 	int depth, from;
 	bool v6;
 
-	if (nf_bridge_get_physoutif(skb))	/* the IP hooks will see it */
-		return NF_ACCEPT;
 	from = bridged_from(skb, state);
 	in = port_of(kn, from);
 	out = port_of(kn, state->out->ifindex);
@@ -515,8 +552,18 @@ static unsigned int tagged_post(void *priv, struct sk_buff *skb,
 	return verdict;
 }
 
+static unsigned int bridge_post(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	if (nf_bridge_get_physoutif(skb))	/* the IP hooks will see it */
+		return NF_ACCEPT;
+	if (likely(no_port(priv, skb->skb_iif) && no_port(priv, state->out->ifindex)))
+		return NF_ACCEPT;
+	return leave_tagged(priv, skb, state);
+}
+
 /* First those of both roles. */
-static const struct nf_hook_ops hook_ops[KCOLO_HOOKS] = {
+static const struct nf_hook_ops hook_ops[] = {
 	{
 		.hook = pre_zone,
 		.pf = NFPROTO_INET,
@@ -542,19 +589,13 @@ static const struct nf_hook_ops hook_ops[KCOLO_HOOKS] = {
 		.priority = NF_BR_PRI_NAT_DST_BRIDGED,
 	},
 	{
-		.hook = bridge_unseen,
-		.pf = NFPROTO_BRIDGE,
-		.hooknum = NF_BR_PRE_ROUTING,
-		.priority = NF_BR_PRI_BRNF + 1,
-	},
-	{
-		.hook = tagged_pre,
+		.hook = bridge_left,
 		.pf = NFPROTO_BRIDGE,
 		.hooknum = NF_BR_PRE_ROUTING,
 		.priority = INT_MAX,
 	},
 	{
-		.hook = tagged_post,
+		.hook = bridge_post,
 		.pf = NFPROTO_BRIDGE,
 		.hooknum = NF_BR_POST_ROUTING,
 		.priority = NF_BR_PRI_LAST - 1,
@@ -607,6 +648,7 @@ void kcolo_hooks_init(struct kcolo_net *kn)
 {
 	int i;
 
+	BUILD_BUG_ON(ARRAY_SIZE(hook_ops) != KCOLO_HOOKS);
 	memcpy(kn->ops, hook_ops, sizeof(hook_ops));
 	for (i = 0; i < KCOLO_HOOKS; i++)
 		kn->ops[i].priv = kn;

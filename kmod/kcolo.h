@@ -56,7 +56,7 @@ typedef int (*kcolo_okfn_t)(struct net *net, struct sock *sk,
 
 #define KCOLO_BURST	64	/* packets that may leave out of one softirq */
 #define KCOLO_PORT_HASH	32	/* buckets of the table of ports */
-#define KCOLO_HOOKS	9
+#define KCOLO_HOOKS	8
 
 /* Counter NAME of the spec's set `stats`, one more. */
 #define kcolo_count(pair, name) kcolo_count_n(pair, name, 1)
