@@ -90,8 +90,8 @@ int kcolo_conn_attach(struct nf_conn *ct, bool from_vm, u32 epoch)
 bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 		     enum ip_conntrack_dir in)
 {
-	const struct nf_conn_synproxy *sp = nfct_synproxy(ct);
-	const struct nf_conn_seqadj *adj = nfct_seqadj(ct);
+	struct nf_conn_synproxy *sp = nfct_synproxy(ct);
+	struct nf_conn_seqadj *adj = nfct_seqadj(ct);
 	u32 word;
 
 	lockdep_assert_held(&ct->lock);
@@ -99,8 +99,9 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 	    !is_ours(&adj->seq[!in]))
 		return false;
 	word = adj->seq[!in].correction_pos;
-	memset(conn, 0, sizeof(*conn));
 	conn->ct = ct;
+	conn->adj = adj;
+	conn->sp = sp;
 	conn->in = in;
 	conn->epoch = word & KCOLO_CONN_EPOCH;
 	conn->state = word >> STATE_SHIFT & STATE_MASK;
@@ -108,11 +109,11 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
 	conn->offset = -(u32)adj->seq[!in].offset_before;
 	conn->isn = sp ? sp->isn : adj->seq[in].correction_pos;
 	conn->ts_room = !!sp;
-	if (sp) {
-		conn->ts.newest = sp->its;
-		conn->ts.off = sp->tsoff;
-		conn->ts.lag = adj->seq[in].correction_pos;
-	}
+	conn->ts.newest = sp ? sp->its : 0;
+	conn->ts.off = sp ? sp->tsoff : 0;
+	conn->ts.lag = sp ? adj->seq[in].correction_pos : 0;
+	conn->dormant = 0;
+	conn->ts_dormant = 0;
 	if (conn->flags & KCOLO_CONN_DORMANT) {
 		swap(conn->isn, conn->dormant);
 		swap(conn->ts.off, conn->ts_dormant);
@@ -126,8 +127,8 @@ bool kcolo_conn_load(struct kcolo_conn *conn, struct nf_conn *ct,
  */
 void kcolo_conn_store(struct kcolo_conn *conn)
 {
-	struct nf_conn_synproxy *sp = nfct_synproxy(conn->ct);
-	struct nf_conn_seqadj *adj = nfct_seqadj(conn->ct);
+	struct nf_conn_synproxy *sp = conn->sp;
+	struct nf_conn_seqadj *adj = conn->adj;
 	struct nf_ct_seqadj *out = &adj->seq[!conn->in];
 	bool dormant = conn->flags & KCOLO_CONN_DORMANT;
 	u32 isn = dormant ? conn->dormant : conn->isn;
@@ -304,32 +305,23 @@ struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 }
 
 /**
- * kcolo_conn_find() - the conntrack of a segment
+ * kcolo_conn_of() - the conntrack that a segment came with
  * @pair: a secondary pair
  * @skb: segment
- * @t: its addresses and ports
  * @dir: result, direction of the segment
  *
- * A segment that conntrack calls invalid (a reset for an old segment, odd flags)
- * came without: it is looked up, W2 wants it translated.
- *
- * Return: the conntrack, to be put; NULL if there is none.
+ * Return: the conntrack, which the segment keeps; NULL if there is none, or one of
+ * another pair, whose guest has sent it: then it may be found by kcolo_conn_get().
  */
-struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
-				const struct kcolo_tuple *t,
-				enum ip_conntrack_dir *dir)
+struct nf_conn *kcolo_conn_of(const struct kcolo_pair *pair,
+			      const struct sk_buff *skb,
+			      enum ip_conntrack_dir *dir)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
-	struct kcolo_zone *zone;
 
-	if (!ct || nf_ct_is_template(ct))
-		return kcolo_conn_get(pair, t, dir);
-	zone = kcolo_zone_of(ct);
-	/* Another pair's guest may have sent it, in that pair's zone. */
-	if (!zone || zone->pair != pair)
-		return kcolo_conn_get(pair, t, dir);
+	if (!ct || nf_ct_is_template(ct) || !kcolo_zone_has(pair, ct))
+		return NULL;
 	*dir = CTINFO2DIR(ctinfo);
-	nf_conntrack_get(&ct->ct_general);
 	return ct;
 }

@@ -31,6 +31,8 @@ enum kcolo_conn_state {
 /**
  * struct kcolo_conn - a connection while its conntrack is locked
  * @ct: its conntrack
+ * @adj: where most of it is kept
+ * @sp: where the rest is kept, NULL if there is no room for @ts
  * @in: the client's direction
  * @epoch: KCOLO_CONN_EPOCH bits of the epoch that it has gone through
  * @isn: the guest's initial sequence number
@@ -44,6 +46,8 @@ enum kcolo_conn_state {
  */
 struct kcolo_conn {
 	struct nf_conn *ct;
+	struct nf_conn_seqadj *adj;
+	struct nf_conn_synproxy *sp;
 	enum ip_conntrack_dir in;
 	u32 epoch;
 	u32 isn;
@@ -69,9 +73,9 @@ void kcolo_conn_wake(struct kcolo_conn *conn);
 struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,
 			       enum ip_conntrack_dir *dir);
-struct nf_conn *kcolo_conn_find(struct kcolo_pair *pair, struct sk_buff *skb,
-				const struct kcolo_tuple *t,
-				enum ip_conntrack_dir *dir);
+struct nf_conn *kcolo_conn_of(const struct kcolo_pair *pair,
+			      const struct sk_buff *skb,
+			      enum ip_conntrack_dir *dir);
 
 #define KCOLO_KEEP_OPEN		(5U * 24 * 3600)	/* seconds, as conntrack's */
 #define KCOLO_KEEP_CLOSING	(3U * 3600)	/* more than keepalive's two hours */

@@ -25,8 +25,6 @@
 #define OPT_TS_LEN	10
 #define OPT_MD5		19
 #define OPT_AO		29
-#define TS_ALIGNED	12		/* NOP, NOP, timestamps */
-#define TS_ALIGNED_HEAD	0x0101080aU
 #define WSCALE_MAX	14	/* RFC 7323 */
 
 static u16 get16(const u8 *p)
@@ -181,8 +179,7 @@ static enum kcolo_pkt_verdict parse_ip6(struct kcolo_pkt *pkt, const u8 *ip,
 enum kcolo_pkt_verdict kcolo_pkt_parse(struct kcolo_pkt *pkt, const u8 *ip,
 				       u32 avail, u32 len, bool v6)
 {
-	memset(pkt, 0, sizeof(*pkt));
-	pkt->tuple.v6 = v6;
+	*pkt = (struct kcolo_pkt){ .tuple.v6 = v6 };
 	return v6 ? parse_ip6(pkt, ip, avail, len) :
 		    parse_ip4(pkt, ip, avail, len);
 }
@@ -198,9 +195,8 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen)
 	u32 off = TCP_MIN;
 
 	memset(opts, 0, sizeof(*opts));
-	/* As most segments have them, RFC 7323, appendix A. */
-	if (hlen == TCP_MIN + TS_ALIGNED && get32(th + off) == TS_ALIGNED_HEAD) {
-		opts->ts = off + 4;
+	if (kcolo_ts_alone(th, hlen)) {
+		opts->ts = KCOLO_TS_ALONE;
 		return;
 	}
 	while (off < hlen) {

@@ -182,4 +182,12 @@ void kcolo_tcp_opts(struct kcolo_tcp_opts *opts, const u8 *th, u32 hlen);
 void kcolo_tuple_reverse(struct kcolo_tuple *to,
 			 const struct kcolo_tuple *from);
 
+#define KCOLO_TS_ALONE 24	/* where TSval is then */
+
+/* Are the options NOP, NOP, timestamps, as of most segments (RFC 7323, appendix A)? */
+static inline bool kcolo_ts_alone(const u8 *th, u32 hlen)
+{
+	return hlen == KCOLO_TS_ALONE + 8 && !memcmp(th + 20, "\1\1\10\12", 4);
+}
+
 #endif

@@ -773,7 +773,7 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 	switch (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6)) {
 	case KCOLO_PKT_TCP:
 		if (!kcolo_rule_bypass(pair, &pkt.tuple)) {
-			if (!kcolo_observes(pair))
+			if (pkt.flags & KCOLO_TCP_SYN && !kcolo_observes(pair))
 				kcolo_strip(pair, skb, &pkt);
 			break;
 		}

@@ -46,18 +46,23 @@ static struct stamps stamps_of(const struct kcolo_pkt *pkt,
 			       const struct sk_buff *skb)
 {
 	const u8 *th = skb->data + pkt->l4;
+	u32 hlen = pkt->data - pkt->l4;
 	struct kcolo_tcp_opts opts;
 	struct stamps ts = {};
+	u8 at = KCOLO_TS_ALONE;
 
-	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
+	if (hlen == sizeof(struct tcphdr))
 		return ts;
-	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
-	ts.sig = opts.sig;
-	if (!opts.ts)
+	if (!kcolo_ts_alone(th, hlen)) {
+		kcolo_tcp_opts(&opts, th, hlen);
+		ts.sig = opts.sig;
+		at = opts.ts;
+	}
+	if (!at)
 		return ts;
 	ts.ok = true;
-	ts.val = get_unaligned_be32(th + opts.ts);
-	ts.ecr = get_unaligned_be32(th + opts.ts + 4);
+	ts.val = get_unaligned_be32(th + at);
+	ts.ecr = get_unaligned_be32(th + at + 4);
 	return ts;
 }
 
@@ -73,32 +78,13 @@ static bool left_alone(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	return kcolo_rule_bypass(pair, &reverse);
 }
 
-/**
- * kcolo_secondary_track() - give a new connection room for its offset
- * @pair: a secondary pair
- * @skb: at PRE_ROUTING, just behind conntrack
- * @state: the hook's
- * @from_vm: comes from the guest's port, else from the peer's
- *
- * Extensions can only be added to a conntrack that nobody else sees yet, so the
- * SYN is the one chance. The handshake's ACK is in the primary's space; the
- * window tracker must not judge it.
- *
- * Return: a verdict; at a limit new connections are refused, those that live are
- * not touched (W7).
- */
-unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
-				   const struct nf_hook_state *state,
-				   bool from_vm)
+static noinline unsigned int track_new(struct kcolo_pair *pair, struct sk_buff *skb,
+				       const struct nf_hook_state *state,
+				       struct nf_conn *ct, bool from_vm)
 {
-	enum ip_conntrack_info ctinfo;
-	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
 	struct kcolo_pkt pkt;
 	int room;
 
-	if (!ct || ctinfo != IP_CT_NEW || nf_ct_is_confirmed(ct) ||
-	    nf_ct_is_template(ct) || nf_ct_protonum(ct) != IPPROTO_TCP)
-		return NF_ACCEPT;
 	if (kcolo_pkt_parse_skb(&pkt, skb, state->pf == NFPROTO_IPV6) !=
 	    KCOLO_PKT_TCP || !(pkt.flags & KCOLO_TCP_SYN))
 		return NF_ACCEPT;
@@ -122,6 +108,33 @@ unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
 	atomic_inc(&pair->flow_n);
 	nf_ct_set_tcp_be_liberal(ct);
 	return NF_ACCEPT;
+}
+
+/**
+ * kcolo_secondary_track() - give a new connection room for its offset
+ * @pair: a secondary pair
+ * @skb: at PRE_ROUTING, just behind conntrack
+ * @state: the hook's
+ * @from_vm: comes from the guest's port, else from the peer's
+ *
+ * Extensions can only be added to a conntrack that nobody else sees yet, so the
+ * SYN is the one chance. The handshake's ACK is in the primary's space; the
+ * window tracker must not judge it.
+ *
+ * Return: a verdict; at a limit new connections are refused, those that live are
+ * not touched (W7).
+ */
+unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
+				   const struct nf_hook_state *state,
+				   bool from_vm)
+{
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	if (likely(ctinfo != IP_CT_NEW) || !ct || nf_ct_is_confirmed(ct) ||
+	    nf_ct_is_template(ct) || nf_ct_protonum(ct) != IPPROTO_TCP)
+		return NF_ACCEPT;
+	return track_new(pair, skb, state, ct, from_vm);
 }
 
 /* C2: with the commit the guest holds the primary's connection, offsets 0. */
@@ -341,12 +354,20 @@ static bool follow(struct kcolo_pair *pair, struct sk_buff *skb,
 		   const struct kcolo_pkt *pkt, const struct stamps *ts,
 		   bool from_vm, struct kcolo_shift *shift)
 {
+	struct nf_conn *ct, *found = NULL;
 	enum ip_conntrack_dir dir;
 	struct kcolo_conn conn;
-	struct nf_conn *ct;
 	bool ok = false;
 
-	ct = kcolo_conn_find(pair, skb, &pkt->tuple, &dir);
+	ct = kcolo_conn_of(pair, skb, &dir);
+	/*
+	 * What conntrack calls invalid (a reset for an old segment, odd flags) came
+	 * without; W2 wants it translated.
+	 */
+	if (!ct) {
+		found = kcolo_conn_get(pair, &pkt->tuple, &dir);
+		ct = found;
+	}
 	if (ct) {
 		spin_lock(&ct->lock);
 		ok = kcolo_conn_load(&conn, ct, from_vm ? !dir : dir);
@@ -355,8 +376,9 @@ static bool follow(struct kcolo_pair *pair, struct sk_buff *skb,
 			kcolo_conn_store(&conn);
 		}
 		spin_unlock(&ct->lock);
-		nf_ct_put(ct);
 	}
+	if (found)
+		nf_ct_put(found);
 	if (!ok)
 		miss(pair, pkt, from_vm);
 	return ok;
@@ -370,7 +392,7 @@ static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 
 	trace_rewriter_pkt_info(pair, pkt, from_vm);
 	if (follow(pair, skb, pkt, &ts, from_vm, &shift) &&
-	    !kcolo_observes(pair))
+	    pkt->flags & KCOLO_TCP_SYN && !kcolo_observes(pair))
 		kcolo_strip(pair, skb, pkt);
 	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr) {
 		trace_rewriter_debug(pair, "no offset");

@@ -13,7 +13,7 @@
  * kcolo_strip() - take out of a SYN what two guests cannot agree on
  * @pair: pair
  * @skb: skb->data is the IP header; may be reallocated
- * @pkt: the parsed packet
+ * @pkt: the parsed packet, a SYN
  *
  * Without memory, or signed, it stays as it is, and the comparison refuses it.
  */
@@ -26,7 +26,7 @@ void kcolo_strip(struct kcolo_pair *pair, struct sk_buff *skb,
 	struct tcphdr *th;
 	__wsum diff;
 
-	if (!(pkt->flags & KCOLO_TCP_SYN) || !len)
+	if (!len)
 		return;
 	memcpy(opts, skb->data + at, len);
 	if (!kcolo_syn_strip(opts, len))

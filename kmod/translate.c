@@ -79,6 +79,48 @@ int kcolo_unlist(struct sk_buff *skb, const struct kcolo_pkt *pkt)
 	return 0;
 }
 
+/* The same at an even offset; the caller sees to the checksum. */
+static __wsum add_even(struct tcphdr *th, u32 off, u32 add, __wsum diff)
+{
+	__be32 *p = (__be32 *)((u8 *)th + off);
+	__be32 from = get_unaligned(p), to = htonl(ntohl(from) + add);
+
+	put_unaligned(to, p);
+	return csum_add(diff, csum_sub((__force __wsum)to, (__force __wsum)from));
+}
+
+/* As kcolo_shift_changes() says of a header without or with the common options. */
+static void translate_common(struct sk_buff *skb, struct tcphdr *th,
+			     const struct kcolo_shift *shift, u32 ts)
+{
+	__wsum diff = 0;
+
+	if (shift->seq)
+		diff = add_even(th, offsetof(struct tcphdr, seq), shift->seq, diff);
+	if (shift->ack)
+		diff = add_even(th, offsetof(struct tcphdr, ack_seq), shift->ack,
+				diff);
+	if (ts && shift->tsval)
+		diff = add_even(th, ts, shift->tsval, diff);
+	if (ts && shift->tsecr)
+		diff = add_even(th, ts + 4, shift->tsecr, diff);
+	/* What is filled in later covers what is there then. */
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		csum_replace_by_diff(&th->check, diff);
+}
+
+/* Segments with other options than timestamps. */
+static noinline void translate_any(struct sk_buff *skb, struct tcphdr *th, u32 hlen,
+				   const struct kcolo_shift *shift)
+{
+	struct kcolo_change change[KCOLO_CHANGES];
+	u32 n, i;
+
+	n = kcolo_shift_changes(shift, (u8 *)th, hlen, change);
+	for (i = 0; i < n; i++)
+		add_at(skb, th, change[i].off, change[i].add);
+}
+
 /**
  * kcolo_translate() - add to the numbers of a segment
  * @skb: skb->data is the IP header; may be reallocated
@@ -91,14 +133,16 @@ int kcolo_translate(struct sk_buff *skb, const struct kcolo_pkt *pkt,
 		    const struct kcolo_shift *shift)
 {
 	struct tcphdr *th = writable_tcp(skb, pkt);
-	struct kcolo_change change[KCOLO_CHANGES];
-	u32 n, i;
+	u32 hlen = pkt->data - pkt->l4;
 
 	if (!th)
 		return -ENOMEM;
-	n = kcolo_shift_changes(shift, (u8 *)th, pkt->data - pkt->l4, change);
-	for (i = 0; i < n; i++)
-		add_at(skb, th, change[i].off, change[i].add);
+	if (hlen == sizeof(*th))
+		translate_common(skb, th, shift, 0);
+	else if (kcolo_ts_alone((u8 *)th, hlen))
+		translate_common(skb, th, shift, KCOLO_TS_ALONE);
+	else
+		translate_any(skb, th, hlen, shift);
 	return 0;
 }
 

@@ -116,6 +116,24 @@ struct kcolo_zone *kcolo_zone_of(const struct nf_conn *ct)
 }
 
 /**
+ * kcolo_zone_has() - is a conntrack in a zone of a pair
+ * @pair: pair
+ * @ct: conntrack
+ *
+ * Context: RCU.
+ * Return: true if so.
+ */
+bool kcolo_zone_has(const struct kcolo_pair *pair, const struct nf_conn *ct)
+{
+	const struct kcolo_zone *zone;
+
+	if (likely(nf_ct_zone(ct)->id == pair->zone[0]->id))
+		return true;
+	zone = kcolo_zone_of(ct);
+	return zone && zone->pair == pair;
+}
+
+/**
  * kcolo_zone_enter() - let conntrack and defragmentation take a packet into a zone
  * @pair: pair
  * @skb: packet without conntrack

@@ -30,6 +30,7 @@ void kcolo_zone_end(struct kcolo_pair *pair);
 struct kcolo_zone *kcolo_zone_find(struct kcolo_pair *pair, bool vm, u32 vlan);
 struct kcolo_zone *kcolo_zone_get(struct kcolo_pair *pair, bool vm, u32 vlan);
 struct kcolo_zone *kcolo_zone_of(const struct nf_conn *ct);
+bool kcolo_zone_has(const struct kcolo_pair *pair, const struct nf_conn *ct);
 bool kcolo_zone_enter(struct kcolo_pair *pair, struct sk_buff *skb, bool vm,
 		      u32 vlan);
 
