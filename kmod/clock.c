@@ -33,20 +33,24 @@ static const u8 *stamps(const struct kcolo_flow *flow,
 			const struct kcolo_held *held)
 {
 	const u8 *th = held->skb->data + held->l4;
+	u32 hlen = held->data - held->l4;
 	struct kcolo_tcp_opts opts;
 
-	if (flow->p_sig || held->data - held->l4 == sizeof(struct tcphdr))
+	if (flow->p_sig || hlen == sizeof(struct tcphdr))
 		return NULL;
-	kcolo_tcp_opts(&opts, th, held->data - held->l4);
+	if (kcolo_ts_alone(th, hlen))
+		return th + KCOLO_TS_ALONE;
+	kcolo_tcp_opts(&opts, th, hlen);
 	return opts.ts ? th + opts.ts : NULL;
 }
 
 /* Without memory a packet leaves as it is. */
-static void change(struct kcolo_held *held, const struct kcolo_shift *shift)
+static noinline void change(struct kcolo_held *held, u32 tsval, u32 tsecr)
 {
 	struct kcolo_pkt pkt = { .l4 = held->l4, .data = held->data };
+	struct kcolo_shift shift = { .tsval = tsval, .tsecr = tsecr };
 
-	kcolo_translate(held->skb, &pkt, shift);
+	kcolo_translate(held->skb, &pkt, &shift);
 }
 
 /**
@@ -57,15 +61,13 @@ static void change(struct kcolo_held *held, const struct kcolo_shift *shift)
 void kcolo_clock_leaves(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	const u8 *ts = stamps(flow, held);
-	struct kcolo_shift shift = {};
 	u32 tsval;
 
 	if (!ts)
 		return;
 	tsval = get_unaligned_be32(ts);
 	if (flow->ts_out_ok && seq_before(tsval, flow->ts_out)) {
-		shift.tsval = flow->ts_out - tsval;
-		change(held, &shift);
+		change(held, flow->ts_out - tsval, 0);
 		return;
 	}
 	flow->ts_out = tsval;
@@ -121,13 +123,13 @@ void kcolo_clock_follow(struct kcolo_flow *flow,
 void kcolo_clock_echo(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	const u8 *ts = flow->s_ts_ok ? stamps(flow, held) : NULL;
-	struct kcolo_shift shift = {};
+	u32 by;
 
 	if (!ts || !(held->seg.flags & KCOLO_TCP_ACK))
 		return;
-	shift.tsecr = flow->s_tsecr - get_unaligned_be32(ts + 4);
-	if ((s32)shift.tsecr > 0)
-		change(held, &shift);
+	by = flow->s_tsecr - get_unaligned_be32(ts + 4);
+	if ((s32)by > 0)
+		change(held, 0, by);
 }
 
 /**

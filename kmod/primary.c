@@ -218,13 +218,12 @@ static bool meet(struct kcolo_flow *flow, enum kcolo_side side,
 	return !seq_after(seg->end, flow->cmp.cmp);
 }
 
-/* Compare as far as both have spoken and let out what may leave. */
-static void advance(struct kcolo_flow *flow, u64 now)
+/* Let out what may leave, as far as both sides are compared. */
+static void release(struct kcolo_flow *flow, u64 now)
 {
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct kcolo_held *held, *next;
 
-	compare(flow, now);
 	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p))) {
 		held = kcolo_held_of(seg);
 		kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
@@ -247,6 +246,13 @@ static void advance(struct kcolo_flow *flow, u64 now)
 		leave_resets(flow);
 	if (list_empty(&flow->held))
 		flow->asked = false;
+}
+
+/* Compare as far as both have spoken and let out what may leave. */
+static void advance(struct kcolo_flow *flow, u64 now)
+{
+	compare(flow, now);
+	release(flow, now);
 }
 
 /* Drops what S said early, of one epoch or (0) of all. */
@@ -672,8 +678,15 @@ static bool said_before(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	    !meet(flow, KCOLO_P, seg, pkt, skb, flow->p_heard))
 		return false;
 	kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG, 0);
-	advance(flow, flow->p_heard);
+	release(flow, flow->p_heard);
 	return true;
+}
+
+/* S has said nothing that a new packet of P could be compared with. */
+static bool only_waits(const struct kcolo_flow *flow, enum kcolo_fate fate)
+{
+	return fate == KCOLO_FATE_QUEUED && list_empty(&flow->queued) &&
+	       flow->cmp.state == KCOLO_CMP_RUN;
 }
 
 /* The locked part of kcolo_primary_vm(). */
@@ -742,7 +755,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	place(flow, held, fate);
 	if (phase.state == KCOLO_STATE_CHECKPOINT)
 		flow->frozen = true;
-	else
+	else if (!only_waits(flow, fate))
 		advance(flow, flow->p_heard);
 	return NF_STOLEN;
 }
@@ -1081,7 +1094,10 @@ retry:
 	kept = heard == HEARD_KEPT;
 	flow->frozen |= !running;
 	if (running) {
-		advance(flow, flow->s_heard);
+		if (heard == HEARD_COMPARED)
+			release(flow, flow->s_heard);
+		else
+			advance(flow, flow->s_heard);
 		again = heard == HEARD && repeats(flow, &seg);
 		if (!flow->lossy && shows_loss(flow, &seg, again)) {
 			flow->lossy = true;

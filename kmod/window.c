@@ -191,11 +191,12 @@ u16 kcolo_window_make(struct kcolo_window *w, u32 ack)
  */
 bool kcolo_window_loosened(const struct kcolo_window *w, u32 ack)
 {
-	struct kcolo_window told = *w;
+	struct kcolo_window told;
 
 	/* Of what the secondary has acknowledged first, the primary's ACK will tell. */
 	if (!kcolo_window_tight(w) || !w->s_ok || seq_after(w->s_ack, w->p_ack))
 		return false;
+	told = *w;
 	kcolo_window_make(&told, ack);
 	return seq_after(told.out_edge, w->out_edge) &&
 	       !seq_after(told.out_edge, nearer(w, w->p_edge));

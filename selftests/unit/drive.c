@@ -155,12 +155,11 @@ static bool meet(struct flow *flow, enum kcolo_side side, struct packet *pkt)
 	return !seq_after(pkt->seg.end, c->cmp);
 }
 
-static void advance(struct flow *flow)
+static void release(struct flow *flow)
 {
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct packet *pkt, *next;
 
-	compare(flow);
 	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p)))
 		settle(flow, packet_of(seg));
 	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
@@ -176,6 +175,19 @@ static void advance(struct flow *flow)
 	}
 	if (kcolo_cmp_rst_met(&flow->cmp))
 		leave_resets(flow);
+}
+
+static void advance(struct flow *flow)
+{
+	compare(flow);
+	release(flow);
+}
+
+/* As only_waits() has it: nothing can be compared with a new packet of P. */
+static bool only_waits(const struct flow *flow, enum kcolo_fate fate)
+{
+	return fate == KCOLO_FATE_QUEUED && list_empty(&flow->queued) &&
+	       flow->cmp.state == KCOLO_CMP_RUN;
 }
 
 static void drop_early(struct flow *flow)
@@ -354,7 +366,7 @@ void flow_p(struct flow *flow, struct packet *pkt)
 	if (fate == KCOLO_FATE_QUEUED && !flow->checkpoint &&
 	    list_empty(&flow->held) && meet(flow, KCOLO_P, pkt)) {
 		fate = KCOLO_FATE_COVERED;
-		advance(flow);
+		release(flow);
 	}
 	if (leaves_at_once(flow, &pkt->seg, fate)) {
 		INIT_LIST_HEAD(&pkt->list);
@@ -362,7 +374,7 @@ void flow_p(struct flow *flow, struct packet *pkt)
 		return;
 	}
 	place(flow, pkt, fate);
-	if (!flow->checkpoint)
+	if (!flow->checkpoint && !only_waits(flow, fate))
 		advance(flow);
 }
 
@@ -375,7 +387,7 @@ void flow_p(struct flow *flow, struct packet *pkt)
  */
 void flow_s(struct flow *flow, struct packet *pkt)
 {
-	bool new = hear_syn(flow, KCOLO_S, &pkt->seg);
+	bool new = hear_syn(flow, KCOLO_S, &pkt->seg), met = false;
 	enum kcolo_fate fate;
 
 	pkt->flow = flow;
@@ -386,14 +398,18 @@ void flow_s(struct flow *flow, struct packet *pkt)
 		list_add_tail(&pkt->list, &flow->early);
 	else if (!new && fate == KCOLO_FATE_QUEUED && !flow->checkpoint &&
 		 meet(flow, KCOLO_S, pkt))
-		drop(pkt);
+		met = true;
 	else if (!new && fate == KCOLO_FATE_QUEUED &&
 		 kcolo_cmp_queue(&flow->cmp, KCOLO_S, &pkt->seg))
 		list_add_tail(&pkt->list, &flow->queued);
 	else
 		drop(pkt);
-	if (!flow->checkpoint)
+	if (met) {
+		drop(pkt);
+		release(flow);
+	} else if (!flow->checkpoint) {
 		advance(flow);
+	}
 }
 
 /**
