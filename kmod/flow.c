@@ -150,7 +150,9 @@ void kcolo_flow_walk(struct kcolo_pair *pair,
 	struct kcolo_flow *flow;
 	u32 i;
 
-	for (i = 0; pair->flows && i <= pair->flow_mask; i++) {
+	if (!pair->flows || !atomic_read(&pair->flow_n))
+		return;
+	for (i = 0; i <= pair->flow_mask; i++) {
 		if (!hlist_empty(&pair->flows[i])) {
 			local_bh_disable();
 			rcu_read_lock();
