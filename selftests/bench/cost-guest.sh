@@ -73,7 +73,11 @@ per_path() {
 	cost base foreign 0
 	cost base secondary 0
 	cost base alone 0
-	rule ph away prerouting -301 iifname brp drop
+	# What throws the other guest's packets away costs something, too.
+	rule ph away prerouting -301 accept
+	cost rule foreign 0
+	at ph nft delete table inet away
+	rule ph away prerouting -301 drop
 	cost base drop 0
 	at ph nft delete table inet away
 	kcolo -n sh pair add $PAIR role secondary vm vm peer peer
