@@ -19,10 +19,12 @@ static struct {
 	bool echo, banner, half_close, abort;
 	uint64_t down, up;
 	uint64_t lines, interval;	/* of echo */
-	uint64_t chunk, rate, repeat, abort_at, line_size, timeout;
+	uint64_t chunk, rate, repeat, pause, abort_at, line_size, timeout;
 	uint32_t flags;
 	uint16_t sport;
 } opt = { .repeat = 1, .line_size = 64, .timeout = 20 };
+
+static volatile sig_atomic_t hurried;
 
 static struct {
 	uint64_t down, up, conns, stall, started;
@@ -44,12 +46,20 @@ static bool progress(uint64_t now_at)
 	return idle < opt.timeout * 1000;
 }
 
-/* SIGUSR1: no more pauses, come to an end. */
+/* SIGUSR1: no more pauses, no more repetitions, come to an end. */
 static void hurry(int sig)
 {
 	(void)sig;
 	opt.rate = 0;
 	opt.interval = 0;
+	hurried = 1;
+}
+
+/* SIGUSR2: only stalls that end from now on are of interest. */
+static void forget_stall(int sig)
+{
+	(void)sig;
+	seen.stall = 0;
 }
 
 static enum result connect_result(void)
@@ -147,7 +157,7 @@ static enum result run_stream(int fd)
 	static uint8_t buf[65536];
 	/* At a given rate: twenty portions a second. */
 	size_t most = opt.rate && opt.rate / 20 < sizeof(buf) ? opt.rate / 20 + 1 : sizeof(buf);
-	bool fin_sent = false;
+	bool fin_sent = false, ended = false;
 
 	for (;;) {
 		size_t give = opt.up - sent;
@@ -157,7 +167,10 @@ static enum result run_stream(int fd)
 		int unacked = 0;
 		ssize_t n;
 
-		if (!paused)
+		/* The server has ended its side, this one goes on. */
+		if (ended && !give)
+			return RES_OK;
+		if (!paused && !ended)
 			p.events |= POLLIN;
 		if (give && !full)
 			p.events |= POLLOUT;
@@ -187,7 +200,7 @@ static enum result run_stream(int fd)
 			shutdown(fd, SHUT_WR);
 			fin_sent = true;
 		}
-		if (!paused && p.revents & (POLLIN | POLLERR | POLLHUP)) {
+		if (!paused && !ended && p.revents & (POLLIN | POLLERR | POLLHUP)) {
 			n = recv(fd, buf, most, 0);
 			if (n < 0 && errno != EAGAIN)
 				return RES_RESET;
@@ -203,11 +216,7 @@ static enum result run_stream(int fd)
 			}
 			if (!n && received < opt.down)
 				return RES_SHORT;
-			if (!n && sent == opt.up)
-				return RES_OK;
-			/* The server has ended its side, this one goes on. */
-			if (!n)
-				usleep(1000);
+			ended = !n;
 		}
 		ioctl(fd, TIOCOUTQ, &unacked);
 		if (!progress(received + sent - unacked))
@@ -273,6 +282,7 @@ static void parse_options(int argc, char **argv)
 		{ "chunk", required_argument, NULL, 'c' },
 		{ "rate", required_argument, NULL, 'r' },
 		{ "repeat", required_argument, NULL, 'n' },
+		{ "pause", required_argument, NULL, 'p' },
 		{ "sport", required_argument, NULL, 's' },
 		{ "size", required_argument, NULL, 'z' },
 		{ "rst-at", required_argument, NULL, 'a' },
@@ -290,6 +300,7 @@ static void parse_options(int argc, char **argv)
 		case 'c': opt.chunk = number(optarg, "--chunk"); break;
 		case 'r': opt.rate = number(optarg, "--rate"); break;
 		case 'n': opt.repeat = number(optarg, "--repeat"); break;
+		case 'p': opt.pause = number(optarg, "--pause"); break;
 		case 's': opt.sport = number(optarg, "--sport"); break;
 		case 'z': opt.line_size = number(optarg, "--size"); break;
 		case 'a': opt.abort_at = number(optarg, "--rst-at"); opt.abort = true; break;
@@ -337,9 +348,12 @@ int client_main(int argc, char **argv)
 	parse_options(argc - used + 1, argv + used - 1);
 
 	signal(SIGUSR1, hurry);
+	signal(SIGUSR2, forget_stall);
 	seen.started = now_ms();
-	for (uint64_t i = 0; i < opt.repeat && !res; i++)
+	for (uint64_t i = 0; i < opt.repeat && !res && !hurried; i++) {
 		res = run_one();
+		usleep(opt.pause * 1000);
+	}
 	printf("result=%s down=%" PRIu64 " up=%" PRIu64 " conns=%" PRIu64 " ms=%" PRIu64 " stall_ms=%" PRIu64,
 	       name[res], seen.down, seen.up, seen.conns, now_ms() - seen.started, seen.stall);
 	if (seen.wrong_at >= 0)

@@ -95,7 +95,7 @@ static void usage(void)
 	      "       replica client ADDR PORT { get N | put N | both DOWN UP | echo COUNT INTERVAL_MS } [OPTIONS]\n"
 	      "       replica ctl PATH { freeze | dump FILE | load FILE | thaw | stat }\n"
 	      "KIND: flip, stop, more, fin, rst\n"
-	      "OPTIONS: --timeout S  --chunk BYTES  --rate BYTES_PER_S  --repeat N  --sport N  --size BYTES_PER_LINE\n"
+	      "OPTIONS: --timeout S  --chunk BYTES  --rate BYTES_PER_S  --repeat N  --pause MS  --sport N  --size BYTES_PER_LINE\n"
 	      "         --banner  --early-fin  --half-close  --fault  --rst-at BYTES\n"
 	      "exit: 0 ok, 1 wrong bytes, 2 usage, 3 reset, 4 time limit, 5 no connection, 6 short\n", stderr);
 	exit(RES_USAGE);
