@@ -79,7 +79,7 @@ int kcolo_unlist(struct sk_buff *skb, const struct kcolo_pkt *pkt)
 	return 0;
 }
 
-/* The same at an even offset; the caller sees to the checksum. */
+/* At an even offset; the caller sees to the checksum. */
 static __wsum add_even(struct tcphdr *th, u32 off, u32 add, __wsum diff)
 {
 	__be32 *p = (__be32 *)((u8 *)th + off);
@@ -104,9 +104,8 @@ static void translate_common(struct sk_buff *skb, struct tcphdr *th,
 		diff = add_even(th, ts, shift->tsval, diff);
 	if (ts && shift->tsecr)
 		diff = add_even(th, ts + 4, shift->tsecr, diff);
-	/* What is filled in later covers what is there then. */
-	if (skb->ip_summed != CHECKSUM_PARTIAL)
-		csum_replace_by_diff(&th->check, diff);
+	/* All of it in one step: the difference of what was and what is. */
+	inet_proto_csum_replace4(&th->check, skb, 0, (__force __be32)diff, false);
 }
 
 /* Segments with other options than timestamps. */
