@@ -1289,7 +1289,9 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 		advance(flow, ktime_get_mono_fast_ns());
 	if (flow->lossy && flow->client.ack != acked && running) {
 		made = make_head(flow, &okfn);
-		tell_hole(flow, &ack);
+		/* What is routed is no frame yet; the secondary's next packet will do. */
+		if (netif_is_bridge_port(skb->dev))
+			tell_hole(flow, &ack);
 	}
 	unlock_flow(flow);
 	if (made)

@@ -40,13 +40,18 @@ static u32 add_tag(u32 vlan, __be16 proto, u16 tci)
  */
 u32 kcolo_vlan(const struct sk_buff *skb)
 {
-	const u8 *at = skb_mac_header(skb) + ETH_HLEN;
-	__be16 proto = eth_hdr(skb)->h_proto;
 	const struct vlan_hdr *tag;
+	__be16 proto;
 	u32 vlan = 0;
+	const u8 *at;
 
 	if (skb_vlan_tag_present(skb))
 		vlan = add_tag(vlan, skb->vlan_proto, skb_vlan_tag_get(skb));
+	/* This host's own, on its way to a guest that it routes to, is no frame yet. */
+	if (!skb_mac_header_was_set(skb))
+		return vlan;
+	at = skb_mac_header(skb) + ETH_HLEN;
+	proto = eth_hdr(skb)->h_proto;
 	for (; eth_type_vlan(proto) && at + VLAN_HLEN <= skb->data;
 	     at += VLAN_HLEN) {
 		tag = (const struct vlan_hdr *)at;

@@ -245,6 +245,27 @@ def r15_routed_ack(f):
     f.wait_stats(acks_resent=1)
 
 
+@case('routed', ip=(4,))
+def r11_host_itself_talks_to_the_guest(f):
+    """What the host sends the guest has no Ethernet header yet where it is looked at."""
+    with netns(f.host):
+        run('ip', 'address', 'add', '10.0.0.250/32', 'dev', 'lo')
+        for kind, port in ((packet.socket.SOCK_DGRAM, 9), (packet.socket.SOCK_STREAM, 80)):
+            s = packet.socket.socket(packet.socket.AF_INET, kind)
+            s.setblocking(False)
+            try:
+                s.connect((packet.socket.inet_ntoa(GUEST[False]), port))
+                s.send(b'from the host')
+            except BlockingIOError:
+                pass
+            f.expect('pv', lambda p: p.raw[:12] == GUEST_MAC + VM_MAC)
+            s.close()
+        run('ip', 'address', 'del', '10.0.0.250/32', 'dev', 'lo')
+    f.pump(0)
+    f.ports['pv'].queue.clear()
+    f.ports['ps'].queue.clear()
+
+
 @case('routed')
 def c2_routed_commit(f):
     """What was before the barrier leaves, in order; the connection goes on being compared."""
