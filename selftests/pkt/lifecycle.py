@@ -350,7 +350,7 @@ def l_no_hooks_before_the_first_pair(f):
         equal(count(), before, 'tracked connections')
     pays_nothing(f.host)
     f.add()
-    check(hooks(f.host) is None or len(hooks(f.host)) >= 12, 'hooks of a pair: %r', hooks(f.host))
+    check(hooks(f.host) is None or len(hooks(f.host)) >= 11, 'hooks of a pair: %r', hooks(f.host))
     pays_nothing('lan')
     f.cli('pair', 'del', 'p')
     pays_nothing(f.host)
