@@ -362,10 +362,15 @@ static unsigned int post(void *priv, struct sk_buff *skb,
 {
 	int in = nf_bridge_get_physinif(skb) ?: skb->skb_iif;
 	int out = nf_bridge_get_physoutif(skb) ?: state->out->ifindex;
+	unsigned int verdict;
 
 	if (likely(no_port(priv, in) && no_port(priv, out)))
 		return NF_ACCEPT;
-	return leave(priv, skb, state->pf == NFPROTO_IPV6, in, out);
+	/* What this host itself says comes from a process. */
+	local_bh_disable();
+	verdict = leave(priv, skb, state->pf == NFPROTO_IPV6, in, out);
+	local_bh_enable();
+	return verdict;
 }
 
 static bool is_plain_ip(const struct sk_buff *skb)
