@@ -26,7 +26,8 @@ loop() { # NAME COMMAND...
 		"$TMP" "$@"
 }
 
-# A datagram that the secondary says in vain is lost to the client.
+# What the link between the hosts loses of the secondary the primary's client never gets, and nobody repeats a datagram: with loss
+# a question may stay without an answer. How many were lost is counted at the link (lossy_link) and compared with what was asked.
 dig_one() { # IP-VERSION
 	echo "dig +short +tries=1 +time=${wait:-30} @${GUEST[$1]} x.a.test | grep -qx 192.0.2.1 ${lossy:+|| true}"
 }
