@@ -53,6 +53,22 @@ mdns_ready() { # NETNS
 	grep -q "Service \"Web\" .* successfully established" "$TMP/mdns.$1.err"
 }
 
+# It announces itself four times, at 0, 1, 3 and 7 seconds and a random part of one: who says nothing for 5 seconds has done. Both, or an answer of one carries what it announces besides.
+said() {
+	at pv cat /sys/class/net/eth0/statistics/tx_packets &&
+		at sv cat /sys/class/net/eth0/statistics/tx_packets
+}
+
+mdns_done() {
+	local before i
+	for ((i = 0; i < 12; i++)); do
+		before=$(said) || return
+		sleep 5
+		[ "$(said)" != "$before" ] || return 0
+	done
+	return 1
+}
+
 # It answers for each record at most once a second, by its own clock, so each question is asked once.
 mdns() {
 	local record
@@ -71,7 +87,7 @@ for ns in pv sv; do mdns_up $ns; done
 for ns in pv sv; do
 	check "an mDNS server in $ns" wait_for 10 mdns_ready $ns
 done
-sleep 3
+check "they have announced themselves" mdns_done
 # Clients and both guests share one processor: a guest may be late, and nobody is here who would make a checkpoint.
 pair_up timeout 20000
 long=$(printf 'x%.0s' {1..750})
