@@ -744,18 +744,28 @@ u8 kcolo_payload_before(const struct kcolo_seg *seg, u32 seq, u8 *buf);
 /* primary.c */
 unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 			      const struct nf_hook_state *state);
-unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
-				const struct nf_hook_state *state);
-void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
-			  bool v6);
 unsigned int kcolo_primary_refuse(struct kcolo_pair *pair,
 				  const struct kcolo_tuple *tuple,
 				  const struct sk_buff *skb, int err);
+
+/* peer.c */
+unsigned int kcolo_primary_peer(struct kcolo_pair *pair, struct sk_buff *skb,
+				const struct nf_hook_state *state);
 bool kcolo_primary_tag_fits(struct kcolo_pair *pair, struct kcolo_phase phase,
 			    u8 tag);
+
+/* client.c */
+void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
+			  bool v6);
+
+/* epoch.c */
 void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
+
+/* scan.c */
 void kcolo_primary_scan(struct kcolo_pair *pair);
+
+/* wait.c */
 void kcolo_primary_let_go(struct kcolo_flow *flow, void *data);
 void kcolo_primary_purge(struct kcolo_flow *flow, void *dev);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drives the comparison as kmod/primary.c does. A function that has the name of
- * one there does the same; what differs is that packets belong to the caller.
+ * Drives the comparison as kmod/primary.c, peer.c, wait.c, hear.c and epoch.c do. A
+ * function that has the name of one there, less its prefix, does the same; what differs
+ * is that packets belong to the caller.
  */
 #include "drive.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What kmod/primary.c does with the comparison, without packets, locks and clocks. */
+/* What the primary does with the comparison, without packets, locks and clocks. */
 #ifndef UNIT_DRIVE_H
 #define UNIT_DRIVE_H
 

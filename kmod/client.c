@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A packet to the primary's guest: what its client has said (R15). */
+#include <linux/unaligned.h>
+#include <net/tcp.h>
+
+#include "kcolo.h"
+#include "wait.h"
+
+/*
+ * Does the guest heed a segment (RFC 9293, 3.10.7.4)? Anybody can send in the client's
+ * name; what lies outside the guest's window, or acknowledges what the guest has not
+ * said, is thrown away there and must not count here.
+ */
+static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	const struct kcolo_stream *p = &c->side[KCOLO_P];
+	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->win.p_scale :
+					  TCP_MAX_WSCALE);
+	/* What an adopted connection has said before is not known. */
+	u32 unseen = c->stream_ok || c->compared ? 0 : KCOLO_CMP_WINDOW / 2;
+
+	if (c->state == KCOLO_CMP_NONE)
+		return false;
+	if (p->ack_ok && (seq_before(pkt->seq_end, p->ack) ||
+			  seq_after(pkt->seq, p->ack + window)))
+		return false;
+	return !(pkt->flags & KCOLO_TCP_ACK) ||
+	       !seq_after(pkt->ack, c->nxt + unseen);
+}
+
+static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+			const struct sk_buff *skb)
+{
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	struct kcolo_client *client = &flow->client;
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+
+	if (!guest_heeds(flow, pkt))
+		return;
+	/* RFC 5961: the guest heeds a reset only at the very next number. */
+	if (pkt->flags & KCOLO_TCP_RST &&
+	    (client->ok ? pkt->seq == client->seq :
+			  p->ack_ok && pkt->seq == p->ack))
+		client->rst = true;
+	if (pkt->flags & KCOLO_TCP_FIN)
+		client->fin = true;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	/* Scaling is on only if both ends want it. */
+	if (pkt->flags & KCOLO_TCP_SYN && pkt->flags & KCOLO_TCP_ACK &&
+	    flow->opened_by_vm && !client->ok && !opts.scaled)
+		kcolo_window_unscaled(&flow->win);
+	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
+	    !(pkt->flags & KCOLO_TCP_ACK))
+		return;
+	if (client->ok && (seq_before(pkt->ack, client->ack) ||
+			   seq_before(pkt->seq_end, client->seq)))
+		return;
+	client->seq = pkt->seq_end;
+	client->ack = pkt->ack;
+	client->win = pkt->win;
+	client->ok = true;
+	client->has_ts = opts.ts;
+	if (opts.ts) {
+		client->tsval = get_unaligned((__be32 *)(th + opts.ts));
+		client->tsecr = get_unaligned((__be32 *)(th + opts.ts + 4));
+	}
+}
+
+/* R4: a SYN is stripped before it is mirrored, so both guests see the same. */
+static void strip_client(struct kcolo_pair *pair, struct sk_buff *skb,
+			 const struct kcolo_pkt *pkt,
+			 const struct kcolo_tuple *tuple)
+{
+	if (kcolo_state(pair) != KCOLO_STATE_BYPASS && !kcolo_observes(pair) &&
+	    !kcolo_rule_bypass(pair, tuple))
+		kcolo_strip(pair, skb, pkt);
+}
+
+/**
+ * kcolo_primary_client() - a packet to the guest: note the client's ACK (R15)
+ * @pair: a primary pair
+ * @skb: at POST_ROUTING of the guest's port; may be reallocated
+ * @v6: IPv6
+ */
+void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
+{
+	struct sk_buff *made = NULL;
+	struct kcolo_phase phase;
+	struct kcolo_tuple tuple;
+	struct kcolo_ack ack;
+	struct kcolo_flow *flow;
+	struct kcolo_pkt pkt;
+	kcolo_okfn_t okfn;
+	bool running;
+	u32 acked;
+
+	if (kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
+		return;
+	kcolo_tuple_reverse(&tuple, &pkt.tuple);
+	if (pkt.flags & KCOLO_TCP_SYN)
+		strip_client(pair, skb, &pkt, &tuple);
+	if (!atomic_read(&pair->flow_n))
+		return;
+	flow = kcolo_flow_find(pair, &tuple);
+	if (!flow)
+		return;
+	spin_lock(&flow->lock);
+	if (unlikely(flow->dead)) {
+		spin_unlock(&flow->lock);
+		return;
+	}
+	/* A commit may not have come to this flow yet (C4). */
+	phase = kcolo_phase(pair);
+	kcolo_primary_sync(flow, phase);
+	running = phase.state == KCOLO_STATE_RUNNING;
+	flow->used = jiffies;
+	acked = flow->client.ack;
+	ack.islands = 0;
+	ack.client.ok = false;
+	note_client(flow, &pkt, skb);
+	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
+	    running)
+		kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
+	if (flow->lossy && flow->client.ack != acked && running) {
+		made = kcolo_lossy_head(flow, &okfn);
+		/* What is routed is no frame yet; the secondary's next packet will do. */
+		if (netif_is_bridge_port(skb->dev))
+			kcolo_lossy_tell_hole(flow, &ack);
+	}
+	kcolo_wait_unlock(flow);
+	if (made)
+		okfn(pair->net, NULL, made);
+	if (ack.client.ok) {
+		ether_addr_copy(ack.like.h_source, eth_hdr(skb)->h_dest);
+		ether_addr_copy(ack.like.h_dest, eth_hdr(skb)->h_source);
+		kcolo_resend_ack(pair, &tuple, &ack);
+	}
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Carries a checkpoint through in one TCP flow of the primary (C0-C4). */
+
+#include "kcolo.h"
+#include "wait.h"
+
+/**
+ * kcolo_epoch_note_barrier() - remember where P stood, before its first packet after a begin (C1)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ */
+void kcolo_epoch_note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	if (flow->gen == phase.gen)
+		return;
+	flow->gen = phase.gen;
+	flow->state_begin = flow->cmp.state;
+	flow->nxt_begin = flow->cmp.nxt;
+	flow->p_begin = flow->cmp.side[KCOLO_P];
+}
+
+/* Hear a segment of S and keep it if it is to be compared. */
+static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
+{
+	struct kcolo_pair *pair = flow->pair;
+
+	bool new = kcolo_hear_held_syn(flow, KCOLO_S, held);
+	enum kcolo_fate fate;
+
+	kcolo_hear_window(flow, KCOLO_S, &held->seg, held->win);
+	fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &held->seg);
+	if (fate == KCOLO_FATE_QUEUED &&
+	    kcolo_cmp_queue(&flow->cmp, KCOLO_S, &held->seg)) {
+		list_add_tail(&held->list, &flow->queued);
+		return;
+	}
+	if (!new)
+		kcolo_hear_count_s(pair, &held->seg, fate);
+	kcolo_hold_drop(pair, held);
+}
+
+/**
+ * kcolo_epoch_take_early() - hear what S said before the commit reached this host (C4)
+ * @flow: locked by the caller
+ * @tag: of the epoch that is heard; the others are stale
+ */
+void kcolo_epoch_take_early(struct kcolo_flow *flow, u8 tag)
+{
+	struct kcolo_held *held, *next;
+	LIST_HEAD(early);
+
+	list_splice_init(&flow->early, &early);
+	list_for_each_entry_safe(held, next, &early, list) {
+		list_del(&held->list);
+		if (held->tag == tag) {
+			take_s(flow, held);
+		} else {
+			kcolo_count(flow->pair, SECONDARY_STALE);
+			kcolo_hold_drop(flow->pair, held);
+		}
+	}
+}
+
+/**
+ * kcolo_epoch_adopt() - a connection that was here before the pair is known from a commit on (C0)
+ * @flow: locked by the caller
+ * @seg: P's first packet after it
+ *
+ * Return: true if it is known from this packet on.
+ */
+bool kcolo_epoch_adopt(struct kcolo_flow *flow, const struct kcolo_seg *seg)
+{
+	if (flow->cmp.state != KCOLO_CMP_NONE ||
+	    !READ_ONCE(flow->pair->adopting) || seg->flags & KCOLO_TCP_RST)
+		return false;
+	kcolo_cmp_adopt(&flow->cmp, seg->seq, false);
+	kcolo_count(flow->pair, FLOWS_ADOPTED);
+	return true;
+}
+
+/* C2: packets before the barrier leave, the later ones are put in again. */
+static void cut_at_barrier(struct kcolo_flow *flow, u32 gen,
+			   struct list_head *later)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->held, list) {
+		kcolo_wait_unhold(flow, held);
+		if (held->gen == gen) {
+			list_add_tail(&held->list, later);
+			continue;
+		}
+		INIT_LIST_HEAD(&held->list);
+		kcolo_wait_let_out(flow, held);
+	}
+}
+
+/* What P said after the barrier is not in the copied state. */
+static void back_to_barrier(struct kcolo_flow *flow)
+{
+	struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	struct kcolo_cmp *c = &flow->cmp;
+
+	bool same = p->isn == flow->p_begin.isn &&
+		    p->isn_ok == flow->p_begin.isn_ok;
+
+	*p = flow->p_begin;
+	p->segs = RB_ROOT;	/* the caller has emptied it */
+	c->state = flow->state_begin;
+	c->nxt = flow->nxt_begin;
+	if (same)
+		return;
+	/* The tuple was opened anew meanwhile; it will be, again. */
+	p->syn_new = false;
+	c->cmp = c->nxt;
+	c->stream_ok = false;
+}
+
+/* C2: what came before the barrier was compared, what S said is stale. */
+static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+	struct kcolo_held *held, *next;
+	LIST_HEAD(later);
+
+	flow->epoch = phase.epoch;
+	flow->asked = false;
+	flow->frozen = false;
+	flow->shut_since = 0;
+	kcolo_window_commit(&flow->win);
+	list_for_each_entry(held, &flow->queued, list)
+		kcolo_count(flow->pair, SECONDARY_STALE);
+	kcolo_wait_drop_queued(flow);
+	cut_at_barrier(flow, phase.gen, &later);
+	if (flow->gen == phase.gen)
+		back_to_barrier(flow);
+	if (c->state == KCOLO_CMP_NONE)
+		memset(c, 0, sizeof(*c));
+	else
+		kcolo_cmp_adopt(c, c->nxt, c->state != KCOLO_CMP_ADOPT);
+	flow->lossy = false;
+
+	list_for_each_entry_safe(held, next, &later, list) {
+		list_del(&held->list);
+		kcolo_hear_held_syn(flow, KCOLO_P, held);
+		kcolo_hear_window(flow, KCOLO_P, &held->seg, held->win);
+		kcolo_epoch_adopt(flow, &held->seg);
+		if (kcolo_wait_place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
+			continue;
+		kcolo_wait_refuse_far(flow, &held->seg, held->skb);
+		kcolo_hold_drop(flow->pair, held);
+	}
+	kcolo_epoch_take_early(flow, kcolo_tag(phase.epoch));
+	kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
+}
+
+/**
+ * kcolo_primary_resume() - go on after an abort, as if nothing had been (C3)
+ * @flow: locked by the caller, who drains it
+ * @phase: of the pair
+ */
+void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	if (!kcolo_flow_is_tcp(flow)) {
+		kcolo_dflow_resume(flow, phase);
+		return;
+	}
+	flow->frozen = false;
+	if (flow->cmp.state != KCOLO_CMP_NONE)
+		kcolo_epoch_take_early(flow, kcolo_tag(phase.epoch));
+	kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
+}
+
+/**
+ * kcolo_primary_sync() - carry a commit or an abort through in one flow (C2, C3)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ *
+ * Done by whoever touches the flow first after it, the checkpoint's own walk at the
+ * latest. The caller drains the flow.
+ */
+void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
+{
+	if (unlikely(flow->epoch != phase.epoch)) {
+		if (kcolo_flow_is_tcp(flow))
+			carry_commit(flow, phase);
+		else
+			kcolo_dflow_sync(flow, phase);
+	} else if (unlikely(flow->frozen) &&
+		   phase.state == KCOLO_STATE_RUNNING) {
+		kcolo_primary_resume(flow, phase);
+	}
+}
