@@ -212,6 +212,29 @@ void kcolo_conn_keep(const struct kcolo_conn *conn)
 }
 
 /**
+ * kcolo_conn_reset() - with the commit the guest holds the primary's connection, offsets 0 (C2)
+ * @pair: a secondary pair
+ * @conn: loaded; the caller stores it
+ * @epoch: of the commit
+ */
+void kcolo_conn_reset(struct kcolo_pair *pair, struct kcolo_conn *conn,
+		      u32 epoch)
+{
+	if (conn->state >= KCOLO_CONN_LEARNT)
+		kcolo_count(pair, RESET);
+	conn->epoch = epoch & KCOLO_CONN_EPOCH;
+	conn->state = KCOLO_CONN_FIXED;
+	conn->flags = KCOLO_CONN_TS_LEARNT | (conn->flags & KCOLO_CONN_DORMANT);
+	conn->offset = 0;
+	conn->ts = (struct kcolo_ts){};
+	/* F3: what the guest said of it before it had the connection is void. */
+	if (conn->flags & KCOLO_CONN_DORMANT)
+		conn->ct->proto.tcp.state = TCP_CONNTRACK_ESTABLISHED;
+	conn->ct->proto.tcp.seen[0].td_maxwin = 0;
+	conn->ct->proto.tcp.seen[1].td_maxwin = 0;
+}
+
+/**
  * kcolo_conn_wake() - what was dormant is in force from now on (F3)
  * @conn: the host has failed over
  */

@@ -69,6 +69,8 @@ void kcolo_conn_store(struct kcolo_conn *conn);
 bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct);
 struct nf_conn *kcolo_conn_make(struct kcolo_pair *pair,
 				const struct kcolo_tuple *t, bool from_vm);
+void kcolo_conn_reset(struct kcolo_pair *pair, struct kcolo_conn *conn,
+		      u32 epoch);
 void kcolo_conn_wake(struct kcolo_conn *conn);
 struct nf_conn *kcolo_conn_get(struct kcolo_pair *pair,
 			       const struct kcolo_tuple *t,

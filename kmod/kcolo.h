@@ -842,6 +842,8 @@ unsigned int kcolo_secondary_gate(struct kcolo_pair *pair, struct sk_buff *skb,
 				  bool from_vm);
 unsigned int kcolo_secondary_post(struct kcolo_pair *pair, struct sk_buff *skb,
 				  bool v6, bool from_vm, bool to_peer);
+
+/* conns.c */
 void kcolo_secondary_committed(struct kcolo_pair *pair);
 u32 kcolo_secondary_count(struct kcolo_pair *pair);
 void kcolo_secondary_scan(struct kcolo_pair *pair);
