@@ -370,6 +370,48 @@ def s5_module_stays_while_connections_are_translated(f):
     f.add()
 
 
+@case()
+def c4_module_reloaded_on_the_primary(f):
+    """What was held is lost, as by a cable, and repeated; nothing is compared until the next commit, then all is."""
+    c = f.open()
+    c.both('PA', 10)
+    c.pvm('PA', 100)
+    f.held(1)
+    f.hang_up()
+    rmmod()
+    insmod()
+    f.call_up()
+    f.add()
+    c.out(c.pvm('PA', 100, at=c.p_nxt - 100))
+    f.wait_stats(uncompared_midstream=1)
+    f.checkpoint()
+    c.s_nxt = c.p_nxt
+    p = c.pvm('PA', 100)
+    f.held(1)
+    c.svm('PA', 100)
+    c.out(p)
+    p = c.pvm('PA', b'abc')
+    c.svm('PA', b'abd')
+    f.again(f.expect_event('miscompare', reason='payload', **c.key()))
+    f.flush(p)
+
+
+@case('secondary')
+def c4_module_reloaded_on_the_secondary(f):
+    """Its pair must go first, which says what that costs: until the next commit nobody translates the connection."""
+    c = f.open()
+    c.talk()
+    f.cli('pair', 'del', 'p', 'force')
+    unloads(f)
+    f.call_up()
+    f.add()
+    f.begin()
+    f.commit()
+    c.actual = c.known = 0
+    c.s_nxt = c.p_nxt = max(c.s_nxt, c.p_nxt)
+    c.talk()
+
+
 @case('secondary', ip=(4,))
 def l_secondary_ports_go_away(f):
     """With frames waiting in a checkpoint."""
