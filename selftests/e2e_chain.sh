@@ -57,12 +57,12 @@ promote() {
 # become HOST GUEST NEXT-HOST NEXT-GUEST PAIR: a checkpoint, after which the next guest is a copy.
 become() {
 	kcolo -n "$3" pair checkpoint "$5" begin &&
-	guest_freeze "$4" "$3" && guest_freeze "$2" "$1" &&
+	guest_freeze "$4" "$3" secondary && guest_freeze "$2" "$1" primary &&
 	kcolo -n "$1" pair checkpoint "$5" begin &&
 	ctl "$2" dump "$TMP/dump" && ctl "$4" load "$TMP/dump" &&
 	kcolo -n "$3" pair checkpoint "$5" commit epoch 1 &&
 	kcolo -n "$1" pair checkpoint "$5" commit epoch 1 &&
-	guest_thaw "$4" "$3" && guest_thaw "$2" "$1"
+	guest_thaw "$4" "$3" secondary && guest_thaw "$2" "$1" primary
 }
 
 # start NAME: connections in both families that outlast what is to come.

@@ -187,7 +187,7 @@ dies_in_a_checkpoint() {
 	check "C3 $2: failover says which" sh -c "! kcolo -n sh pair failover $PAIR 2>/dev/null"
 	check "C3 $2: failover" kcolo -n sh pair failover "$PAIR" "$2"
 	check "C3 $2: takeover" takeover
-	guest_thaw sv sh
+	guest_thaw sv sh secondary
 	hurry
 	end_clients "C3 F1 failover in a checkpoint, $2"
 	check "C3 $2: no reset reached a client" test "$(client_saw resets)" = 0

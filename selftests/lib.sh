@@ -471,40 +471,49 @@ dns_up() {
 # ---- a real checkpoint between two test servers
 
 # What the guest receives waits in a queue before its port, as it would for a stopped virtual machine: so many bytes.
-port_freeze() {
-	tc -n "$1" qdisc replace dev vm root plug limit 256000000
+port_freeze() { # NETNS DEV
+	tc -n "$1" qdisc replace dev "$2" root plug limit 256000000
 }
 
 port_drained() {
-	tc -n "$1" -s qdisc show dev vm root | grep -q 'backlog 0b 0p'
+	tc -n "$1" -s qdisc show dev "$2" root | grep -q 'backlog 0b 0p'
 }
 
-port_thaw() {
-	tc -n "$1" qdisc change dev vm root plug release_indefinite
-	wait_for 1 port_drained "$1"
-	tc -n "$1" qdisc del dev vm root
+port_thaw() { # NETNS DEV
+	tc -n "$1" qdisc change dev "$2" root plug release_indefinite
+	wait_for 1 port_drained "$1" "$2"
+	tc -n "$1" qdisc del dev "$2" root
 }
 
-# guest_freeze NETNS HOST: the server stops, its kernel neither hears nor says a thing.
+# guest_freeze NETNS HOST ROLE: the server stops, its kernel hears nothing. What the timers of the primary's kernel say meanwhile it
+# says afterwards: a guest that really stands still has sent nothing that is lost. The secondary will be another one.
 guest_freeze() {
 	ctl "$1" freeze >/dev/null
-	port_freeze "$2"
-	# A delayed ACK of the primary may still leave, before the barrier.
-	[ "$1" = sv ] || sleep 0.05
-	tc -n "$1" qdisc replace dev eth0 root netem loss 100%
+	port_freeze "$2" vm
+	if [ "$3" = secondary ]; then
+		tc -n "$1" qdisc replace dev eth0 root netem loss 100%
+	else
+		# A delayed ACK of the primary may still leave, before the barrier.
+		sleep 0.05
+		port_freeze "$1" eth0
+	fi
 }
 
-guest_thaw() {
-	tc -n "$1" qdisc del dev eth0 root
-	port_thaw "$2"
+guest_thaw() { # NETNS HOST ROLE
+	if [ "$3" = secondary ]; then
+		tc -n "$1" qdisc del dev eth0 root
+	else
+		port_thaw "$1" eth0
+	fi
+	port_thaw "$2" vm
 	ctl "$1" thaw >/dev/null
 }
 
 # checkpoint_begin: in the order of C1 and C6; both guests stand still afterwards.
 checkpoint_begin() {
 	kcolo -n sh pair checkpoint "$PAIR" begin &&
-	guest_freeze sv sh &&
-	guest_freeze pv ph &&
+	guest_freeze sv sh secondary &&
+	guest_freeze pv ph primary &&
 	kcolo -n ph pair checkpoint "$PAIR" begin
 }
 
@@ -516,8 +525,8 @@ checkpoint_copy() {
 }
 
 checkpoint_thaw() {
-	guest_thaw sv sh
-	guest_thaw pv ph
+	guest_thaw sv sh secondary
+	guest_thaw pv ph primary
 }
 
 # checkpoint_real EPOCH
