@@ -5,18 +5,23 @@
 #include "wait.h"
 
 /**
- * kcolo_epoch_note_barrier() - remember where P stood, before its first packet after a begin (C1)
+ * kcolo_epoch_mark_barrier() - remember where P stands (C1)
  * @flow: locked by the caller
  * @phase: of the pair
  */
-void kcolo_epoch_note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
+void kcolo_epoch_mark_barrier(struct kcolo_flow *flow, struct kcolo_phase phase)
 {
-	if (flow->gen == phase.gen)
-		return;
 	flow->gen = phase.gen;
 	flow->state_begin = flow->cmp.state;
 	flow->nxt_begin = flow->cmp.nxt;
 	flow->p_begin = flow->cmp.side[KCOLO_P];
+}
+
+static bool hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
+			  const struct kcolo_held *held)
+{
+	return kcolo_hear_syn(flow, side, &held->seg, held->skb->data + held->l4,
+			      held->data - held->l4);
 }
 
 /* Hear a segment of S and keep it if it is to be compared. */
@@ -24,7 +29,7 @@ static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 {
 	struct kcolo_pair *pair = flow->pair;
 
-	bool new = kcolo_hear_held_syn(flow, KCOLO_S, held);
+	bool new = hear_held_syn(flow, KCOLO_S, held);
 	enum kcolo_fate fate;
 
 	kcolo_hear_window(flow, KCOLO_S, &held->seg, held->win);
@@ -62,16 +67,16 @@ void kcolo_epoch_take_early(struct kcolo_flow *flow, u8 tag)
 }
 
 /**
- * kcolo_epoch_adopt() - a connection that was here before the pair is known from a commit on (C0)
+ * kcolo_epoch_adopt_unknown() - kcolo_epoch_adopt() of a connection that is not known yet
  * @flow: locked by the caller
- * @seg: P's first packet after it
+ * @seg: P's first packet after the commit
  *
  * Return: true if it is known from this packet on.
  */
-bool kcolo_epoch_adopt(struct kcolo_flow *flow, const struct kcolo_seg *seg)
+bool kcolo_epoch_adopt_unknown(struct kcolo_flow *flow,
+			       const struct kcolo_seg *seg)
 {
-	if (flow->cmp.state != KCOLO_CMP_NONE ||
-	    !READ_ONCE(flow->pair->adopting) || seg->flags & KCOLO_TCP_RST)
+	if (!READ_ONCE(flow->pair->adopting) || seg->flags & KCOLO_TCP_RST)
 		return false;
 	kcolo_cmp_adopt(&flow->cmp, seg->seq, false);
 	kcolo_count(flow->pair, FLOWS_ADOPTED);
@@ -142,7 +147,7 @@ static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
 
 	list_for_each_entry_safe(held, next, &later, list) {
 		list_del(&held->list);
-		kcolo_hear_held_syn(flow, KCOLO_P, held);
+		hear_held_syn(flow, KCOLO_P, held);
 		kcolo_hear_window(flow, KCOLO_P, &held->seg, held->win);
 		kcolo_epoch_adopt(flow, &held->seg);
 		if (kcolo_wait_place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
@@ -172,22 +177,16 @@ void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase)
 }
 
 /**
- * kcolo_primary_sync() - carry a commit or an abort through in one flow (C2, C3)
+ * kcolo_primary_carry() - kcolo_primary_sync() of a flow that has not seen it yet
  * @flow: locked by the caller
  * @phase: of the pair
- *
- * Done by whoever touches the flow first after it, the checkpoint's own walk at the
- * latest. The caller drains the flow.
  */
-void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
+void kcolo_primary_carry(struct kcolo_flow *flow, struct kcolo_phase phase)
 {
-	if (unlikely(flow->epoch != phase.epoch)) {
-		if (kcolo_flow_is_tcp(flow))
-			carry_commit(flow, phase);
-		else
-			kcolo_dflow_sync(flow, phase);
-	} else if (unlikely(flow->frozen) &&
-		   phase.state == KCOLO_STATE_RUNNING) {
+	if (flow->epoch == phase.epoch)
 		kcolo_primary_resume(flow, phase);
-	}
+	else if (kcolo_flow_is_tcp(flow))
+		carry_commit(flow, phase);
+	else
+		kcolo_dflow_sync(flow, phase);
 }

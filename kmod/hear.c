@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What a side of a TCP flow says of itself on the primary: a SYN's options (R4), its
- * window (R3), its timestamps.
- */
-#include <linux/unaligned.h>
+/* A SYN of either side of a TCP flow on the primary, and whether their options agree (R4). */
 #include <net/tcp.h>
 
 #include "kcolo.h"
@@ -56,21 +52,21 @@ static void hear_options(struct kcolo_flow *flow, enum kcolo_side side,
 }
 
 /**
- * kcolo_hear_syn() - a SYN may start the connection afresh (R4)
+ * kcolo_hear_first_syn() - kcolo_hear_syn() of a SYN
  * @flow: locked by the caller
  * @side: whose it is
  * @seg: what it says
  * @th: its TCP header, linear
  * @hlen: length of that, with options
  *
- * Return: true if it is the first one of a connection.
+ * Return: true if it is the first one of a connection, which starts afresh (R4).
  */
-bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
-		    const struct kcolo_seg *seg, const u8 *th, u32 hlen)
+bool kcolo_hear_first_syn(struct kcolo_flow *flow, enum kcolo_side side,
+			  const struct kcolo_seg *seg, const u8 *th, u32 hlen)
 {
 	struct kcolo_cmp *c = &flow->cmp;
 
-	if (!(seg->flags & KCOLO_TCP_SYN) || !kcolo_cmp_is_new_syn(c, side, seg))
+	if (!kcolo_cmp_is_new_syn(c, side, seg))
 		return false;
 	kcolo_wait_drop_queued(flow);
 	if (side == KCOLO_P) {
@@ -81,87 +77,4 @@ bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	kcolo_cmp_syn(c, side, seg);
 	hear_options(flow, side, th, hlen);
 	return true;
-}
-
-/**
- * kcolo_hear_held_syn() - kcolo_hear_syn() of a packet that was kept
- * @flow: locked by the caller
- * @side: whose it is
- * @held: the packet
- *
- * Return: true if it is the first one of a connection.
- */
-bool kcolo_hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
-			 const struct kcolo_held *held)
-{
-	return kcolo_hear_syn(flow, side, &held->seg, held->skb->data + held->l4,
-			      held->data - held->l4);
-}
-
-/**
- * kcolo_hear_p_options() - note the newest timestamp of P, and whether it signs
- * @flow: locked by the caller
- * @pkt: where the headers are
- * @skb: a packet of P
- *
- * What is made in P's name must not be older than what P has sent (PAWS).
- *
- * Return: true if this packet is older than what the client was sent.
- */
-bool kcolo_hear_p_options(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
-			  const struct sk_buff *skb)
-{
-	const u8 *th = skb->data + pkt->l4;
-	struct kcolo_tcp_opts opts;
-	u32 tsval;
-
-	if (pkt->flags & KCOLO_TCP_SYN) {
-		flow->p_ts_ok = false;
-		flow->p_sig = false;
-	}
-	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
-		return false;
-	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
-	flow->p_sig |= opts.sig;
-	if (!opts.ts)
-		return false;
-	tsval = get_unaligned_be32(th + opts.ts);
-	if (!flow->p_ts_ok || !seq_before(tsval, ntohl(flow->p_tsval)))
-		flow->p_tsval = htonl(tsval);
-	flow->p_ts_ok = true;
-	return flow->ts_out_ok && seq_before(tsval, flow->ts_out);
-}
-
-/**
- * kcolo_hear_window() - what a side offers, and since when S takes nothing while P does (R3)
- * @flow: locked by the caller
- * @side: whose packet it is
- * @seg: what it says
- * @win: its window as on the wire
- */
-void kcolo_hear_window(struct kcolo_flow *flow, enum kcolo_side side,
-		       const struct kcolo_seg *seg, u16 win)
-{
-	kcolo_window_hear(&flow->win, side, seg, win);
-	if (!kcolo_window_shut(&flow->win))
-		flow->shut_since = 0;
-	else if (!flow->shut_since)
-		flow->shut_since = ktime_get_mono_fast_ns();
-}
-
-/**
- * kcolo_hear_count_s() - count a packet of S that is not compared
- * @pair: whose
- * @seg: what it says
- * @fate: what the comparison said of it
- */
-void kcolo_hear_count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
-			enum kcolo_fate fate)
-{
-	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
-		kcolo_count(pair, SECONDARY_COVERED);
-	else if (fate == KCOLO_FATE_FAR)
-		kcolo_count(pair, SECONDARY_MALFORMED);
-	else if (fate == KCOLO_FATE_UNKNOWN)
-		kcolo_count(pair, SECONDARY_UNMATCHED);
 }

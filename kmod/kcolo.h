@@ -759,8 +759,24 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb,
 			  bool v6);
 
 /* epoch.c */
-void kcolo_primary_sync(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_primary_carry(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_primary_resume(struct kcolo_flow *flow, struct kcolo_phase phase);
+
+/**
+ * kcolo_primary_sync() - carry a commit or an abort through in one flow (C2, C3)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ *
+ * Done by whoever touches the flow first after it, the checkpoint's own walk at the
+ * latest. The caller drains the flow.
+ */
+static inline void kcolo_primary_sync(struct kcolo_flow *flow,
+				      struct kcolo_phase phase)
+{
+	if (unlikely(flow->epoch != phase.epoch ||
+		     (flow->frozen && phase.state == KCOLO_STATE_RUNNING)))
+		kcolo_primary_carry(flow, phase);
+}
 
 /* scan.c */
 void kcolo_primary_scan(struct kcolo_pair *pair);

@@ -8,50 +8,6 @@
 #include "wait.h"
 
 /**
- * kcolo_lossy_client_has() - does S repeat what the client has acknowledged (R15)
- * @flow: locked by the caller
- * @seg: what S says
- *
- * Its copy of that ACK was lost on the mirror. So was a window update if S probes, with
- * a number that the client has acknowledged and no data. A SYN may be in S's own space,
- * so only its place counts.
- *
- * Return: true if S needs the client's ACK once more.
- */
-bool kcolo_lossy_client_has(const struct kcolo_flow *flow,
-			    const struct kcolo_seg *seg)
-{
-	const struct kcolo_cmp *c = &flow->cmp;
-	u32 end = seg->end;
-
-	if (seg->flags & KCOLO_TCP_RST || !flow->client.ok ||
-	    c->state != KCOLO_CMP_RUN || c->side[KCOLO_P].syn_new ||
-	    c->side[KCOLO_S].syn_new)
-		return false;
-	if (seg->flags & KCOLO_TCP_SYN && !kcolo_cmp_offset_ok(c))
-		return false;
-	if (seg->flags & KCOLO_TCP_SYN)
-		end = c->side[KCOLO_P].isn + 1;
-	else if (seg->seq == seg->end)
-		end++;
-	return !seq_after(end, flow->client.ack);
-}
-
-/**
- * kcolo_lossy_repeats() - does S repeat bytes that are compared
- * @flow: locked by the caller
- * @seg: what S says
- *
- * Return: true if it does.
- */
-bool kcolo_lossy_repeats(const struct kcolo_flow *flow,
-			 const struct kcolo_seg *seg)
-{
-	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
-	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
-}
-
-/**
  * kcolo_lossy_tell_hole() - S has to repeat bytes that were lost on their way here (R15)
  * @flow: locked by the caller
  * @ack: filled in if the client has acknowledged all that came before them; earlier, an
@@ -73,27 +29,8 @@ void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack)
 }
 
 /**
- * kcolo_lossy_shows() - does a packet show that S has lost something on its way here
- * @flow: locked by the caller
- * @seg: what S says
- * @again: it repeats what is compared
- *
- * Return: true if it does.
- */
-bool kcolo_lossy_shows(const struct kcolo_flow *flow,
-		       const struct kcolo_seg *seg, bool again)
-{
-	const struct kcolo_cmp *c = &flow->cmp;
-	u32 hole[2];
-
-	return again || (c->state == KCOLO_CMP_RUN &&
-			 seq_after(seg->seq, c->cmp) &&
-			 kcolo_cmp_islands(c, hole, 1));
-}
-
-/**
  * kcolo_lossy_head() - compared bytes that need not wait for the rest of their packet (R1)
- * @flow: locked by the caller
+ * @flow: locked by the caller, lossy
  * @okfn: how to send it
  *
  * Where the streams are cut differently and S sends little at a time, since it has lost
@@ -104,7 +41,7 @@ bool kcolo_lossy_shows(const struct kcolo_flow *flow,
  */
 struct sk_buff *kcolo_lossy_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 {
-	if (!flow->lossy || !flow->out_ok || !flow->client.ok ||
+	if (!flow->out_ok || !flow->client.ok ||
 	    flow->cmp.state != KCOLO_CMP_RUN ||
 	    flow->client.ack != flow->seq_out || !kcolo_wait_idle(flow))
 		return NULL;

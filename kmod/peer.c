@@ -7,6 +7,50 @@
 #include "trace.h"
 #include "wait.h"
 
+/*
+ * R15: S repeats what the client has acknowledged; its copy of that ACK was lost
+ * on the mirror. So was a window update if S probes, with a number that the client
+ * has acknowledged and no data. A SYN may be in S's own space, so only its place
+ * counts.
+ */
+static bool client_has(const struct kcolo_flow *flow,
+			    const struct kcolo_seg *seg)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	u32 end = seg->end;
+
+	if (seg->flags & KCOLO_TCP_RST || !flow->client.ok ||
+	    c->state != KCOLO_CMP_RUN || c->side[KCOLO_P].syn_new ||
+	    c->side[KCOLO_S].syn_new)
+		return false;
+	if (seg->flags & KCOLO_TCP_SYN && !kcolo_cmp_offset_ok(c))
+		return false;
+	if (seg->flags & KCOLO_TCP_SYN)
+		end = c->side[KCOLO_P].isn + 1;
+	else if (seg->seq == seg->end)
+		end++;
+	return !seq_after(end, flow->client.ack);
+}
+
+static bool repeats(const struct kcolo_flow *flow,
+			 const struct kcolo_seg *seg)
+{
+	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
+	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
+}
+
+/* Does this packet show that S has lost something on its way here? */
+static bool shows_loss(const struct kcolo_flow *flow,
+		       const struct kcolo_seg *seg, bool again)
+{
+	const struct kcolo_cmp *c = &flow->cmp;
+	u32 hole[2];
+
+	return again || (c->state == KCOLO_CMP_RUN &&
+			 seq_after(seg->seq, c->cmp) &&
+			 kcolo_cmp_islands(c, hole, 1));
+}
+
 /* Keeps a packet of S until it can be compared, if there is room (R10). */
 static struct kcolo_held *keep_s(struct kcolo_flow *flow,
 				 const struct kcolo_seg *seg,
@@ -145,15 +189,16 @@ static void find_answer(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 			struct sk_buff *skb, const struct nf_hook_state *state,
 			struct answer *a)
 {
-	bool again = heard == HEARD && kcolo_lossy_repeats(flow, seg);
+	bool again = heard == HEARD && repeats(flow, seg);
 
-	if (!flow->lossy && kcolo_lossy_shows(flow, seg, again)) {
+	if (!flow->lossy && shows_loss(flow, seg, again)) {
 		flow->lossy = true;
 		kcolo_clock_follow(flow, note);
 	}
-	if (!a->ack.client.ok)
-		a->made = again ? kcolo_lossy_repeat_head(flow, seg, &a->okfn) :
-				  kcolo_lossy_head(flow, &a->okfn);
+	if (again && !a->ack.client.ok)
+		a->made = kcolo_lossy_repeat_head(flow, seg, &a->okfn);
+	else if (flow->lossy && !a->ack.client.ok)
+		a->made = kcolo_lossy_head(flow, &a->okfn);
 	if (!a->made && note->ok && kcolo_wait_idle(flow))
 		a->made = kcolo_lower_ack(flow, note, &a->okfn);
 	if (flow->lossy && !a->ack.client.ok && seg->seq != seg->end)
@@ -178,7 +223,7 @@ static enum heard take_peer(struct kcolo_flow *flow, struct kcolo_phase phase,
 
 	kcolo_seg_fill(&seg, pkt);
 	a->ack.like = *eth_hdr(skb);
-	if (running && kcolo_lossy_client_has(flow, &seg))
+	if (running && client_has(flow, &seg))
 		a->ack.client = flow->client;
 	note.ok = false;
 	if (running && (!list_empty(&flow->held) ||

@@ -79,6 +79,35 @@ static bool only_waits(const struct kcolo_flow *flow, enum kcolo_fate fate)
 	       flow->cmp.state == KCOLO_CMP_RUN;
 }
 
+/*
+ * Note the newest timestamp of P, and whether it signs. What is made in P's name must
+ * not be older than what P has sent (PAWS). Says whether this packet is older than what
+ * the client was sent.
+ */
+static bool note_options(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+			 const struct sk_buff *skb)
+{
+	const u8 *th = skb->data + pkt->l4;
+	struct kcolo_tcp_opts opts;
+	u32 tsval;
+
+	if (pkt->flags & KCOLO_TCP_SYN) {
+		flow->p_ts_ok = false;
+		flow->p_sig = false;
+	}
+	if (pkt->data - pkt->l4 == sizeof(struct tcphdr))
+		return false;
+	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
+	flow->p_sig |= opts.sig;
+	if (!opts.ts)
+		return false;
+	tsval = get_unaligned_be32(th + opts.ts);
+	if (!flow->p_ts_ok || !seq_before(tsval, ntohl(flow->p_tsval)))
+		flow->p_tsval = htonl(tsval);
+	flow->p_ts_ok = true;
+	return flow->ts_out_ok && seq_before(tsval, flow->ts_out);
+}
+
 /* The locked part of kcolo_primary_vm(). */
 static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 			   const struct kcolo_pkt *pkt, struct sk_buff *skb,
@@ -97,7 +126,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->used = jiffies;
 	flow->p_heard = ktime_get_mono_fast_ns();
 	kcolo_seg_fill(&seg, pkt);
-	late = kcolo_hear_p_options(flow, pkt, skb);
+	late = note_options(flow, pkt, skb);
 	flow->p_ttl = pkt->tuple.v6 ? ipv6_hdr(skb)->hop_limit :
 				      ip_hdr(skb)->ttl;
 	if (kcolo_hear_syn(flow, KCOLO_P, &seg, skb->data + pkt->l4,

@@ -15,28 +15,6 @@
 #include "wait.h"
 
 /**
- * kcolo_wait_note_out() - a packet leaves: with the smaller window (R3), and remembered
- * @flow: locked by the caller
- * @seg: what it says
- * @skb: the packet, writable
- * @l4: offset of its TCP header
- * @data: offset of its payload
- * @win: its window as on the wire
- */
-void kcolo_wait_note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-			 struct sk_buff *skb, u32 l4, u32 data, u16 win)
-{
-	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
-		return;
-	kcolo_clamp_leave(flow, seg, skb, l4, data, win);
-	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
-				       seg->end;
-	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
-				       seg->ack;
-	flow->out_ok = true;
-}
-
-/**
  * kcolo_wait_let_out() - a held packet of P may leave
  * @flow: locked by the caller, who drains it
  * @held: waits for nothing any more
@@ -355,34 +333,6 @@ void kcolo_wait_refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	kcolo_count_drop(flow->pair, MALFORMED, skb);
 	trace_proxy_main(flow->pair, "sequence number out of all reason");
 	kcolo_wait_ask(flow, KCOLO_REASON_MALFORMED, seg->seq, NULL, NULL);
-}
-
-/**
- * kcolo_wait_idle() - is nothing about to leave that a packet could overtake
- * @flow: locked by the caller
- *
- * Return: true if a packet may leave past the outbox.
- */
-bool kcolo_wait_idle(const struct kcolo_flow *flow)
-{
-	return list_empty(&flow->outbox) && !flow->releasing &&
-	       !READ_ONCE(flow->pair->flushing);
-}
-
-/**
- * kcolo_wait_unlock() - unlock a flow, send what may leave, tell if its state has changed
- * @flow: locked by the caller
- */
-void kcolo_wait_unlock(struct kcolo_flow *flow)
-	__releases(&flow->lock)
-{
-	u8 state = kcolo_flow_state(flow);
-	bool changed = flow->told != state;
-
-	flow->told = state;
-	kcolo_flow_unlock(flow);
-	if (unlikely(changed))
-		kcolo_event_flow(flow);
 }
 
 /**

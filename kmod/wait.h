@@ -24,9 +24,91 @@ static inline bool kcolo_starts_flow(const struct kcolo_pkt *pkt)
 	       !pkt->seq;
 }
 
+/**
+ * kcolo_wait_note_out() - a packet leaves: with the smaller window (R3), and remembered
+ * @flow: locked by the caller
+ * @seg: what it says
+ * @skb: the packet, writable
+ * @l4: offset of its TCP header
+ * @data: offset of its payload
+ * @win: its window as on the wire
+ */
+static inline void kcolo_wait_note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
+				       struct sk_buff *skb, u32 l4, u32 data, u16 win)
+{
+	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
+		return;
+	kcolo_clamp_leave(flow, seg, skb, l4, data, win);
+	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
+				       seg->end;
+	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
+				       seg->ack;
+	flow->out_ok = true;
+}
+
+/**
+ * kcolo_wait_idle() - is nothing about to leave that a packet could overtake
+ * @flow: locked by the caller
+ *
+ * Return: true if a packet may leave past the outbox.
+ */
+static inline bool kcolo_wait_idle(const struct kcolo_flow *flow)
+{
+	return list_empty(&flow->outbox) && !flow->releasing &&
+	       !READ_ONCE(flow->pair->flushing);
+}
+
+/**
+ * kcolo_wait_unlock() - unlock a flow, send what may leave, tell if its state has changed
+ * @flow: locked by the caller
+ */
+static inline void kcolo_wait_unlock(struct kcolo_flow *flow)
+	__releases(&flow->lock)
+{
+	u8 state = kcolo_flow_state(flow);
+	bool changed = flow->told != state;
+
+	flow->told = state;
+	kcolo_flow_unlock(flow);
+	if (unlikely(changed))
+		kcolo_event_flow(flow);
+}
+
+/**
+ * kcolo_hear_window() - what a side offers, and since when S takes nothing while P does (R3)
+ * @flow: locked by the caller
+ * @side: whose packet it is
+ * @seg: what it says
+ * @win: its window as on the wire
+ */
+static inline void kcolo_hear_window(struct kcolo_flow *flow, enum kcolo_side side,
+				     const struct kcolo_seg *seg, u16 win)
+{
+	kcolo_window_hear(&flow->win, side, seg, win);
+	if (!kcolo_window_shut(&flow->win))
+		flow->shut_since = 0;
+	else if (!flow->shut_since)
+		flow->shut_since = ktime_get_mono_fast_ns();
+}
+
+/**
+ * kcolo_hear_count_s() - count a packet of S that is not compared
+ * @pair: whose
+ * @seg: what it says
+ * @fate: what the comparison said of it
+ */
+static inline void kcolo_hear_count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
+				      enum kcolo_fate fate)
+{
+	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
+		kcolo_count(pair, SECONDARY_COVERED);
+	else if (fate == KCOLO_FATE_FAR)
+		kcolo_count(pair, SECONDARY_MALFORMED);
+	else if (fate == KCOLO_FATE_UNKNOWN)
+		kcolo_count(pair, SECONDARY_UNMATCHED);
+}
+
 /* wait.c */
-void kcolo_wait_note_out(struct kcolo_flow *flow, const struct kcolo_seg *seg,
-			 struct sk_buff *skb, u32 l4, u32 data, u16 win);
 void kcolo_wait_let_out(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_wait_unhold(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_wait_drop_queued(struct kcolo_flow *flow);
@@ -46,34 +128,63 @@ bool kcolo_wait_place(struct kcolo_flow *flow, struct kcolo_held *held,
 		      enum kcolo_fate fate);
 void kcolo_wait_refuse_far(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 			   const struct sk_buff *skb);
-bool kcolo_wait_idle(const struct kcolo_flow *flow);
-void kcolo_wait_unlock(struct kcolo_flow *flow) __releases(&flow->lock);
 
 /* hear.c */
-bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
-		    const struct kcolo_seg *seg, const u8 *th, u32 hlen);
-bool kcolo_hear_held_syn(struct kcolo_flow *flow, enum kcolo_side side,
-			 const struct kcolo_held *held);
-bool kcolo_hear_p_options(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
-			  const struct sk_buff *skb);
-void kcolo_hear_window(struct kcolo_flow *flow, enum kcolo_side side,
-		       const struct kcolo_seg *seg, u16 win);
-void kcolo_hear_count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
-			enum kcolo_fate fate);
+bool kcolo_hear_first_syn(struct kcolo_flow *flow, enum kcolo_side side,
+			  const struct kcolo_seg *seg, const u8 *th, u32 hlen);
+
+/**
+ * kcolo_hear_syn() - a SYN may start the connection afresh (R4)
+ * @flow: locked by the caller
+ * @side: whose it is
+ * @seg: what it says
+ * @th: its TCP header, linear
+ * @hlen: length of that, with options
+ *
+ * Return: true if it is the first one of a connection.
+ */
+static inline bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
+				  const struct kcolo_seg *seg, const u8 *th,
+				  u32 hlen)
+{
+	return unlikely(seg->flags & KCOLO_TCP_SYN) &&
+	       kcolo_hear_first_syn(flow, side, seg, th, hlen);
+}
 
 /* epoch.c */
-void kcolo_epoch_note_barrier(struct kcolo_flow *flow, struct kcolo_phase phase);
+void kcolo_epoch_mark_barrier(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_epoch_take_early(struct kcolo_flow *flow, u8 tag);
-bool kcolo_epoch_adopt(struct kcolo_flow *flow, const struct kcolo_seg *seg);
+bool kcolo_epoch_adopt_unknown(struct kcolo_flow *flow,
+			       const struct kcolo_seg *seg);
+
+/**
+ * kcolo_epoch_note_barrier() - remember where P stood, before its first packet after a begin (C1)
+ * @flow: locked by the caller
+ * @phase: of the pair
+ */
+static inline void kcolo_epoch_note_barrier(struct kcolo_flow *flow,
+					    struct kcolo_phase phase)
+{
+	if (unlikely(flow->gen != phase.gen))
+		kcolo_epoch_mark_barrier(flow, phase);
+}
+
+/**
+ * kcolo_epoch_adopt() - a connection that was here before the pair is known from a commit on (C0)
+ * @flow: locked by the caller
+ * @seg: P's first packet after it
+ *
+ * Return: true if it is known from this packet on.
+ */
+static inline bool kcolo_epoch_adopt(struct kcolo_flow *flow,
+				     const struct kcolo_seg *seg)
+{
+	return unlikely(flow->cmp.state == KCOLO_CMP_NONE) &&
+	       kcolo_epoch_adopt_unknown(flow, seg);
+}
 
 /* lossy.c */
-bool kcolo_lossy_client_has(const struct kcolo_flow *flow,
-			    const struct kcolo_seg *seg);
-bool kcolo_lossy_repeats(const struct kcolo_flow *flow,
-			 const struct kcolo_seg *seg);
 void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack);
-bool kcolo_lossy_shows(const struct kcolo_flow *flow,
-		       const struct kcolo_seg *seg, bool again);
 struct sk_buff *kcolo_lossy_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
 struct sk_buff *kcolo_lossy_repeat_head(struct kcolo_flow *flow,
 					const struct kcolo_seg *seg,
