@@ -227,11 +227,37 @@ void kcolo_conn_reset(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	conn->flags = KCOLO_CONN_TS_LEARNT | (conn->flags & KCOLO_CONN_DORMANT);
 	conn->offset = 0;
 	conn->ts = (struct kcolo_ts){};
-	/* F3: what the guest said of it before it had the connection is void. */
-	if (conn->flags & KCOLO_CONN_DORMANT)
+	/*
+	 * What the guest said of it before it had the connection is void: of one
+	 * that it did not know (F3), or that it alone has reset (R5).
+	 */
+	if (conn->flags & KCOLO_CONN_DORMANT ||
+	    conn->ct->proto.tcp.state == TCP_CONNTRACK_CLOSE)
 		conn->ct->proto.tcp.state = TCP_CONNTRACK_ESTABLISHED;
 	conn->ct->proto.tcp.seen[0].td_maxwin = 0;
 	conn->ct->proto.tcp.seen[1].td_maxwin = 0;
+}
+
+/**
+ * kcolo_conn_over() - the guest has reset the connection (W7)
+ * @conn: connection, locked
+ *
+ * Conntrack takes a reset for a forged one unless it is where the client has
+ * acknowledged to, which a commit changes. This one comes from the guest's port,
+ * and no guest resets what it keeps.
+ */
+void kcolo_conn_over(const struct kcolo_conn *conn)
+{
+	struct nf_conn *ct = conn->ct;
+	const struct nf_tcp_net *tn = nf_tcp_pernet(nf_ct_net(ct));
+
+	lockdep_assert_held(&ct->lock);
+	if (!nf_ct_is_confirmed(ct) ||
+	    ct->proto.tcp.state == TCP_CONNTRACK_CLOSE)
+		return;
+	ct->proto.tcp.state = TCP_CONNTRACK_CLOSE;
+	WRITE_ONCE(ct->timeout,
+		   nfct_time_stamp + tn->timeouts[TCP_CONNTRACK_CLOSE]);
 }
 
 /**

@@ -85,6 +85,7 @@ struct nf_conn *kcolo_conn_of(const struct kcolo_pair *pair,
 
 u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant);
 void kcolo_conn_keep(const struct kcolo_conn *conn);
+void kcolo_conn_over(const struct kcolo_conn *conn);
 
 /* Are timestamps in use and both clocks known? */
 static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)

@@ -212,12 +212,19 @@ static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn,
 		  const struct kcolo_pkt *pkt, u32 offset,
 		  const struct stamps *ts)
 {
+	struct ip_ct_tcp_state *client = &conn->ct->proto.tcp.seen[conn->in];
 	struct kcolo_tuple tuple;
 
 	if (conn->state == KCOLO_CONN_SYN)
 		conn->ts.off = 0;
 	conn->state = KCOLO_CONN_LEARNT;
 	conn->offset = offset;
+	/*
+	 * W7: conntrack has read this ACK without the offset. A reset of the guest
+	 * has to be at the number that it remembers.
+	 */
+	client->td_maxack = conn->isn + 1;
+	client->flags |= IP_CT_TCP_FLAG_MAXACK_SET;
 	kcolo_count(pair, LEARNT);
 	if (ts->ok && conn->flags & KCOLO_CONN_TS_HEARD) {
 		kcolo_ts_learn(&conn->ts, ts->ecr);
@@ -297,6 +304,11 @@ static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
 		hear_vm(conn, pkt, ts, phase.state == KCOLO_STATE_FAILOVER);
 	else
 		hear_client(pair, conn, pkt, ts);
+	/* In a handshake it may answer a forged ACK, and mean nothing. */
+	if (from_vm && pkt->flags & KCOLO_TCP_RST &&
+	    conn->state == KCOLO_CONN_FIXED &&
+	    !(conn->flags & KCOLO_CONN_DORMANT))
+		kcolo_conn_over(conn);
 	/* The guard makes it so where the offset is 0. */
 	if (kcolo_conn_translated(conn)) {
 		kcolo_secondary_pin(pair);

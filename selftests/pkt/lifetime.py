@@ -119,6 +119,76 @@ def w7_what_is_over_is_forgotten(f, how):
     f.add()
 
 
+# Where the number that conntrack has read as the primary's is, as seen from the guest's.
+NEAR = {'ahead': 1000, 'behind': -1000, 'far_ahead': 0x70000000, 'far_behind': -0x70000000}
+
+
+@case('secondary', each=NEAR)
+def w7_reset_after_the_handshake(f, offset):
+    """Conntrack reads the first ACK before anybody knows the offset; all the same it knows the right reset."""
+    for flags in 'R', 'RA':
+        c = f.open(offset=offset)
+        c.svm(flags)
+        equal(c.flow()['flow_state'], 'closed', flags)
+
+
+@case('secondary', each=NEAR)
+def w7_reset_of_a_guest_that_has_opened(f, offset):
+    c = f.conn(offset=offset)
+    c.svm('S')
+    c.known = c.offset
+    c.mirror('SA')
+    c.svm('A')
+    c.svm('RA')
+    equal(c.flow()['flow_state'], 'closed')
+
+
+@case('secondary', each=NEAR)
+def w7_reset_after_a_commit(f, offset):
+    """All numbers are others then, and what conntrack remembers of the old ones is void."""
+    for talks in False, True:
+        c = f.open(offset=offset)
+        c.talk()
+        f.begin()
+        f.commit()
+        c.actual = c.known = 0
+        if talks:
+            c.talk()
+        c.svm('RA')
+        equal(c.flow()['flow_state'], 'closed', 'after talking' if talks else 'at once')
+
+
+@case('secondary')
+def w7_reset_that_a_commit_undoes(f):
+    """The guest alone has reset it; then it becomes a copy of the primary, which has not."""
+    c = f.open()
+    c.talk()
+    c.svm('RA')
+    equal(c.flow()['flow_state'], 'closed')
+    f.begin()
+    f.commit()
+    c.actual = c.known = 0
+    c.s_nxt = 100
+    c.talk()
+    equal(c.flow()['flow_state'], 'established')
+
+
+@case('secondary')
+def w7_reset_with_data_under_way(f):
+    """Not where the client has acknowledged to: conntrack would take it for forged, and keep the connection."""
+    c = f.open()
+    c.talk()
+    with netns(f.host):
+        sysctl('net/netfilter/nf_conntrack_tcp_timeout_close', 1)
+    f.spoilt = True
+    c.svm('PA', 10)
+    c.mirror('PA', 10, ack=c.s_nxt - 10)
+    c.svm('RA')
+    equal(c.flow()['flow_state'], 'closed')
+    time.sleep(SECOND)
+    equal(f.flows(), [])
+
+
 @case('secondary')
 def w7_untranslated_connections_are_conntracks_own(f):
     """Offset 0, no timestamps: nothing would be lost, so nothing is kept."""
