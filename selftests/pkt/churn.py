@@ -12,6 +12,8 @@ from harness import SCALE, Sent, case, check, equal, netns, sysctl, tag, until
 CHURN = int(os.environ.get('KCOLO_TEST_CHURN', '10000'))
 CHECKPOINTS = int(os.environ.get('KCOLO_TEST_CHECKPOINTS', '300'))
 GPORT = 80
+# The ports of those that come and go.
+FIRST, PORTS = 20000, 40000
 # How conntrack forgets what is over, in seconds.
 OVER = {'close': 1, 'time_wait': 1, 'last_ack': 1, 'syn_recv': 1, 'syn_sent': 1}
 
@@ -86,6 +88,21 @@ def drain(f):
     return n
 
 
+def forgotten(f, live, n):
+    """Wait until only those are left that live; else tell the others, and in which way each went."""
+    ways, known = list(WAYS), {c.cport for c in live}
+
+    def left():
+        found = [(x['sport'] if x['dport'] == GPORT else x['dport'], x) for x in f.flows()]
+        return [(port, x) for port, x in found if port not in known]
+
+    def tell():
+        return 'forgotten: ' + '; '.join('%s: %s' % (ways[(n - (n + FIRST - port) % PORTS) % len(ways)], x) for port, x in left())
+
+    until(lambda: not left(), tell, limit=30 * SCALE, pause=0.2)
+    equal(len(f.flows()), len(live), 'flows')
+
+
 @case('secondary', ip=(4, 6), scan=200)
 def w7_churn(f):
     """Nothing is left of them, none is refused, and those that live go on."""
@@ -98,7 +115,7 @@ def w7_churn(f):
         c.talk()
     ways, sent, out = list(WAYS), 0, 0
     for n in range(CHURN // 2):
-        sent += Short(f, ways[n % len(ways)], 20000 + n % 40000).play()
+        sent += Short(f, ways[n % len(ways)], FIRST + n % PORTS).play()
         if n % 32 == 31:
             out += drain(f)
         if n % 1000 == 999:
@@ -106,13 +123,13 @@ def w7_churn(f):
                 c.talk()
             # No tuple is used again before its connection is forgotten.
             if n % 10000 == 9999:
-                until(lambda: len(f.flows()) == len(live), 'forgotten', limit=30 * SCALE, pause=0.2)
+                forgotten(f, live, n)
     f.pump(0.02)
     out += drain(f)
     for p in f.ports.values():
         p.queue.clear()
     equal(f.count('flows_refused'), 0, 'refused')
-    until(lambda: len(f.flows()) == len(live), lambda: '%d flows are left, of %d' % (len(f.flows()), n), limit=30 * SCALE, pause=0.2)
+    forgotten(f, live, n)
     for c in live:
         c.talk()
     equal(f.pair()['translated'], len(live))
