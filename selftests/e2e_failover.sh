@@ -15,7 +15,7 @@ start_clients() {
 		bg "put$v" cl "${c[@]}" "${GUEST[$v]}" 7000 put 12M --rate "$rate"
 		bg "both$v" cl "${c[@]}" "${GUEST[$v]}" 7000 both 12M 12M --rate "$rate"
 		bg "idle$v" cl "${c[@]}" "${GUEST[$v]}" 7000 echo 5 700
-		bg "curl$v" cl curl -sS --max-time 60 --limit-rate "$rate" "http://${URL[$v]}/file" -o "$TMP/got$v"
+		bg "curl$v" cl curl -sS --max-time 60 "http://${URL[$v]}/file?rate=$rate" -o "$TMP/got$v"
 	done
 	# All connected, and under way.
 	wait_for 10 half_way

@@ -84,7 +84,7 @@ start_clients() { # IDLE-MS
 		bg "vmput.$ns" $ns replica client "${CLIENT[$v]}" 7000 put 3M --rate $rate --sport "${sport[vmput]}" --timeout 60
 		bg "vmidle.$ns" $ns replica client "${CLIENT[$v]}" 7000 echo 3 2200 --sport "${sport[vmidle]}" --timeout 60
 	done
-	bg http cl curl -sSf --max-time 60 --limit-rate 300k "http://${URL[$v]}/file" -o "$TMP/got"
+	bg http cl curl -sSf --max-time 60 "http://${URL[$v]}/file?rate=300k" -o "$TMP/got"
 	bg httpput cl curl -sSf --max-time 60 --limit-rate 300k -T "$TMP/files/file" "http://${URL[$v]}/put/file"
 }
 

@@ -413,7 +413,8 @@ ctl() {
 	replica ctl "$TMP/ctl.$1" "${@:2}"
 }
 
-# nginx_up NETNS DIR: serve DIR, accept uploads into a directory of its own.
+# nginx_up NETNS DIR: serve DIR, accept uploads into a directory of its own. Who asks for FILE?rate=100k gets no more than that in each
+# second: curl's own limit begins after a hundred buffers.
 nginx_up() {
 	local d=$TMP/nginx.$1
 	mkdir -p "$d/put"
@@ -443,6 +444,7 @@ nginx_up() {
 				listen 80;
 				listen [::]:80;
 				root $2;
+				limit_rate \$arg_rate;
 				location /put/ { root $d; dav_methods PUT; }
 			}
 		}
