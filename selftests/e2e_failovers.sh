@@ -90,27 +90,21 @@ start_clients() { # IDLE-MS
 
 # One segment of each is lost for as long as the rule stays, however often it is sent: what comes behind it is acknowledged selectively.
 holes() {
-	at cl nft -f - <<-END
+	hole cl eth0 "dport ${sport[sackget]}" "dport ${sport[sackput]}"
+	hole ph uplink "sport ${sport[sackput]}" "sport ${sport[sackget]}"
+}
+
+# hole NETNS DEV LOSES SACKED: in what comes in there, and count the other connection's selective acknowledgments.
+hole() {
+	at "$1" nft -f - <<-END
 		table netdev hole {
 			counter sacked { }
 			set first { typeof tcp sequence; flags dynamic; size 8; }
 			chain in {
-				type filter hook ingress device eth0 priority 0;
-				tcp dport ${sport[sackget]} tcp sequence @first drop
-				tcp dport ${sport[sackget]} meta length > 1000 limit rate 1/hour burst 1 packets add @first { tcp sequence } drop
-				tcp dport ${sport[sackput]} tcp option sack left > 0 counter name sacked
-			}
-		}
-	END
-	at ph nft -f - <<-END
-		table netdev hole {
-			counter sacked { }
-			set first { typeof tcp sequence; flags dynamic; size 8; }
-			chain in {
-				type filter hook ingress device uplink priority 0;
-				tcp sport ${sport[sackput]} tcp sequence @first drop
-				tcp sport ${sport[sackput]} meta length > 1000 limit rate 1/hour burst 1 packets add @first { tcp sequence } drop
-				tcp sport ${sport[sackget]} tcp option sack left > 0 counter name sacked
+				type filter hook ingress device $2 priority 0;
+				tcp $3 tcp sequence @first drop
+				tcp $3 meta length > 1000 limit rate 1/hour burst 1 packets add @first { tcp sequence } drop
+				tcp $4 tcp option sack left > 0 counter name sacked
 			}
 		}
 	END
@@ -143,7 +137,11 @@ note_timers() {
 in_the_middle() {
 	local name
 	for name in "${streams[@]}" "${shorts[@]}" http httpput vm{get,put,idle}.{pv,sv}; do
-		running "$name" || { echo "$name has ended before"; cat "$TMP/$name.out" "$TMP/$name.err"; return 1; }
+		running "$name" && continue
+		reap "$name"
+		echo "$name has ended before: exit status $?"
+		cat "$TMP/$name.out" "$TMP/$name.err"
+		return 1
 	done
 	in_state ph running && [ "$(ctr ph miscompares)" = 0 ] && [ "$(ctr ph uncompared_bypass)" = 0 ]
 }
