@@ -47,6 +47,10 @@ stalls() {
 	! sed 's/.*stall_ms=\([0-9]*\).*/\1/' "$TMP"/{get,put,both}?.out | awk -v most=$((5000 * ${KCOLO_TEST_SCALE:-1})) '$1 > most' | grep .
 }
 
+has_connected() {
+	ss -N cl -Hntp state established dport = 80 | grep -q "pid=${PID[$1]},"
+}
+
 services_up() {
 	local ns
 	mkdir -p "$TMP/files"
@@ -86,8 +90,13 @@ topo_up
 pair_up
 services_up
 start_clients
+bg ends cl bash -c "exec 5<>/dev/tcp/${GUEST[4]}/80; read -r <&5"
+wait_for 5 has_connected ends
 syns=$(client_saw syns)
 ip -n sh link set peer down
+# It takes a while until somebody has noticed. A connection that its client ends meanwhile has its guest's FIN held, and sent again.
+stop ends
+sleep "${KCOLO_TEST_SCALE:-1}"
 check "F2 pair failover on the primary" kcolo -n ph pair failover "$PAIR"
 check "F2 the pair says bypass" in_state ph bypass
 end_clients "F2"
@@ -95,6 +104,7 @@ check "F2 no stall beyond retransmissions" stalls
 check "F2 no client opened another connection" test "$(client_saw syns)" = "$syns"
 for v in 4 6; do check "F2 IPv$v: new connections are served" again $v; done
 check "F2 no reset reached a client" test "$(client_saw resets)" = 0
+check "F2 what had ended gets one, for it acknowledges each FIN" test "$(client_saw late)" -ge 1
 check "F2 nothing is held any more" wait_for 5 nothing_held
 check "F2 counters balance" balanced
 finish

@@ -204,19 +204,37 @@ cut_primary() {
 	ip -n ph link set peer down
 }
 
-# What the client's own kernel sees arrive and leave.
+# What the client's own kernel sees arrive and leave. Where both ends have said their FIN, a reset is late and takes nothing from
+# anybody: a guest whose FIN was held for longer than its timer has sent it twice, the client acknowledges both, and the second time
+# nobody is there any more.
 client_counters() {
+	local there="meta nfproto . tcp dport . tcp sport" back="meta nfproto . tcp sport . tcp dport"
 	at cl nft -f - <<-END
 		table inet seen {
 			counter resets { }
+			counter late { }
 			counter syns { }
-			chain in { type filter hook input priority 0; tcp flags & rst == rst counter name resets; }
-			chain out { type filter hook output priority 0; tcp flags & (syn | ack) == syn counter name syns; }
+			set said { typeof $back; flags dynamic; size 65536; }
+			set heard { typeof $there; flags dynamic; size 65536; }
+			chain in {
+				type filter hook input priority 0;
+				tcp flags & (syn | fin | rst) == 0 accept
+				tcp flags & syn == syn delete @said { $there } delete @heard { $there }
+				tcp flags & fin == fin add @heard { $there }
+				tcp flags & rst == rst $there @said $there @heard counter name late accept
+				tcp flags & rst == rst counter name resets
+			}
+			chain out {
+				type filter hook output priority 0;
+				tcp flags & (syn | ack) == syn counter name syns
+				tcp flags & syn == syn delete @said { $back } delete @heard { $back }
+				tcp flags & fin == fin add @said { $back }
+			}
 		}
 	END
 }
 
-# client_saw resets|syns
+# client_saw resets|late|syns
 client_saw() {
 	at cl nft list counter inet seen "$1" | sed -n 's/.*packets \([0-9]*\).*/\1/p'
 }
