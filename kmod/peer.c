@@ -14,7 +14,7 @@
  * counts.
  */
 static bool client_has(const struct kcolo_flow *flow,
-			    const struct kcolo_seg *seg)
+		       const struct kcolo_seg *seg)
 {
 	const struct kcolo_cmp *c = &flow->cmp;
 	u32 end = seg->end;
@@ -32,8 +32,7 @@ static bool client_has(const struct kcolo_flow *flow,
 	return !seq_after(end, flow->client.ack);
 }
 
-static bool repeats(const struct kcolo_flow *flow,
-			 const struct kcolo_seg *seg)
+static bool repeats(const struct kcolo_flow *flow, const struct kcolo_seg *seg)
 {
 	return seg->seq != seg->end && !seq_after(seg->end, flow->cmp.cmp) &&
 	       !(seg->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST));
