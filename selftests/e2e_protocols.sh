@@ -19,19 +19,20 @@ behind() { # NETNS
 	ip -n "$1" -6 route add fd09::/32 dev narrow
 }
 
-# A network behind the client, with a smaller MTU on the way to it.
+# A network behind the client, with a smaller MTU on the way to it, and a host that asks for longer segments all the same.
 far_up() {
 	ip netns add far
 	NETNS+=(far)
 	link cl narrow far eth0
 	at cl sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 	ip -n cl link set narrow mtu 1300
+	ip -n far link set eth0 mtu 1300
 	ip -n cl addr add 10.8.0.1/24 dev narrow
 	ip -n cl addr add fd08::1/64 dev narrow nodad
 	ip -n far addr add 10.8.0.2/24 dev eth0
 	ip -n far addr add fd08::2/64 dev eth0 nodad
-	ip -n far route add default via 10.8.0.1
-	ip -n far -6 route add default via fd08::1
+	ip -n far route add default via 10.8.0.1 advmss 1460
+	ip -n far -6 route add default via fd08::1 advmss 1440
 	local ns
 	for ns in pv sv; do
 		ip -n $ns route add 10.8.0.0/24 via "${CLIENT[4]}"
