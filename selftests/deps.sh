@@ -10,7 +10,7 @@ test=(iproute2 iputils-ping procps nftables conntrack iperf3 tcpdump ethtool ngi
 	libnginx-mod-http-headers-more-filter redis-server redis-tools curl python3 sparse shellcheck mandoc
 	clang libclang-rt-14-dev trace-cmd bpftrace dnsmasq-base bind9-dnsutils debhelper dh-dkms dkms lintian
 	man-db systemd openssl openssh-client dropbear-bin ngtcp2-client ngtcp2-server avahi-daemon git cppcheck
-	coccinelle python3-yaml resource-agents)
+	coccinelle python3-yaml resource-agents pacemaker corosync crmsh)
 machines=(gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static)
 
 [ $# -gt 0 ] || set -- help
