@@ -117,6 +117,14 @@ int pair_failover(uint32_t action);
 /* Calls @fn when something about pairs has changed. */
 int pair_watch(void (*fn)(void));
 
+/*
+ * Has a shell run @command, which gets the name of the virtual machine, @role and @why as its
+ * arguments, and calls @fn when it has ended. Returns what waits for that, or NULL; the reason
+ * has been printed.
+ */
+sd_event_source *shell_run(const char *command, const char *role, const char *why,
+			   sd_event_child_handler_t fn);
+
 /* What becomes of a command: @error is NULL, or says why it failed. */
 typedef void (*qmp_fn)(const json_t *ret, const char *error, void *data);
 

@@ -14,21 +14,16 @@
  * its LOADED has come round find the new epoch.
  */
 
-#define _GNU_SOURCE
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <linux/kcolo.h>
 
 #include "kcolod.h"
+#include "samples.h"
 #include "stream.h"
-
-#define SAMPLES	1024
 
 enum phase {
 	PHASE_ALONE,		/* no COLO */
@@ -41,11 +36,6 @@ enum phase {
 
 static const char *const phase_names[] = {
 	"alone", "sync", "colo", "settle", "lost", "survived",
-};
-
-struct samples {
-	uint32_t us[SAMPLES];
-	uint32_t n;
 };
 
 static struct {
@@ -85,11 +75,6 @@ static void set_phase(enum phase phase)
 	vm.phase = phase;
 	vm.phase_since = now_us();
 	sd_notifyf(0, "STATUS=%s", phase_names[phase]);
-}
-
-static void sample(struct samples *samples, uint64_t us)
-{
-	samples->us[samples->n++ % SAMPLES] = us > UINT32_MAX ? UINT32_MAX : us;
 }
 
 static void step_failed(const char *step)
@@ -203,8 +188,8 @@ void vm_fence(uint32_t number, uint32_t epoch, bool again)
 		set_phase(PHASE_COLO);
 	if (number == COLO_LOADED) {
 		vm.busy = false;
-		sample(&vm.fences, vm.fence_us);
-		sample(&vm.checkpoints, now_us() - vm.busy_since);
+		samples_add(&vm.fences, vm.fence_us);
+		samples_add(&vm.checkpoints, now_us() - vm.busy_since);
 	}
 }
 
@@ -303,28 +288,11 @@ static int decided(sd_event_source *source, const siginfo_t *info, void *data)
 	return 0;
 }
 
+/* What the command hears are its arguments: the name, the role, and why. */
 static void run(const char *command, sd_event_child_handler_t fn)
 {
-	const char *role = is_primary() ? "primary" : "secondary";
-	const char *const argv[] = {
-		"sh", "-c", command, "kcolod", conf.name, role,
-		vm.why ? vm.why : "ordered", NULL,
-	};
-	posix_spawnattr_t attr;
-	sigset_t none;
-	pid_t pid;
-	int err;
-
-	sigemptyset(&none);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	err = posix_spawn(&pid, "/bin/sh", NULL, &attr, (char *const *)argv, environ);
-	posix_spawnattr_destroy(&attr);
-	if (!err)
-		err = -sd_event_add_child(loop, &vm.child, pid, WEXITED, fn, NULL);
-	if (err)
-		say(SD_ERR "%s: %s", command, strerror(err));
+	vm.child = shell_run(command, is_primary() ? "primary" : "secondary",
+			     vm.why ? vm.why : "ordered", fn);
 }
 
 static void resumed(const json_t *ret, const char *error, void *data)
@@ -672,25 +640,6 @@ void vm_order(const char *word, qmp_fn fn, void *data)
 }
 
 /* ---- status */
-
-static int by_size(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static json_t *samples_json(const struct samples *samples)
-{
-	uint32_t n = samples->n < SAMPLES ? samples->n : SAMPLES;
-	uint32_t sorted[SAMPLES];
-
-	memcpy(sorted, samples->us, n * sizeof(*sorted));
-	qsort(sorted, n, sizeof(*sorted), by_size);
-	return json_pack("{s:I,s:I,s:I}", "n", (json_int_t)samples->n,
-			 "median", (json_int_t)(n ? sorted[n / 2] : 0),
-			 "max", (json_int_t)(n ? sorted[n - 1] : 0));
-}
 
 json_t *vm_status(void)
 {
