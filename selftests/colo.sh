@@ -1,13 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# colo.sh [-n CHECKPOINTS] [story|cut|host|sessions]... - inside a VM: two QEMUs, unmodified, are a COLO pair on kcolo ("make colo-demo").
+# colo.sh [-n CHECKPOINTS] [-s SECONDS] [story|cut|host|sessions|side]... - inside a VM: two QEMUs, unmodified, are a COLO
+# pair on kcolo ("make colo-demo").
 #
 # story: compared, checkpoints, the secondary dies, a new one, the primary dies; cut: the link breaks inside a checkpoint;
-# host: the primary's host is gone; sessions: TLS and ssh. $COLO_QEMU, $COLO_KERNEL and $COLO_INITRD are what colo-demo has put into the cache.
+# host: the primary's host is gone; sessions: TLS and ssh; side: beside QEMU's own proxy,
+# SECONDS for each kind of traffic. $COLO_QEMU, $COLO_KERNEL and $COLO_INITRD are what colo-demo has put into the cache.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
-checkpoints=20
-[ "${1:-}" != -n ] || { checkpoints=$2; shift 2; }
+checkpoints=20 seconds=20
+while getopts n:s: option; do
+	case $option in
+	n) checkpoints=$OPTARG ;;
+	s) seconds=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
 [ $# -gt 0 ] || set -- story
 scale=${KCOLO_TEST_SCALE:-1}
 export KCOLO_RUN=$TMP
@@ -22,11 +31,20 @@ hosts_up() {
 		ip -n "$ns" link del vm
 		at "$ns" ip tuntap add dev vm mode tap vnet_hdr
 		ip -n "$ns" link set vm up
+		link_to_clients "$ns"
 	done
+	ip -n ph link set vm master br0
+}
+
+link_to_clients() {
+	ip -n "$1" link add br0 up type bridge
+	ip -n "$1" link set uplink master br0
+}
+
+# What the pair needs of them.
+kcolo_up() {
 	with_script ph kcolo-primary up bridge br0 uplink uplink vm vm peer peer
 	with_script sh kcolo-secondary up bridge br1 vm vm peer peer
-	ip -n sh link add br0 up type bridge
-	ip -n sh link set uplink master br0
 }
 
 # vm HOST [OPTION...]: QEMU, with the same devices on both hosts. The secondary's has the memory twice, and User-Mode Linux
@@ -56,22 +74,32 @@ secondary_up() {
 	story "COLO runs"
 }
 
-# pair_of_guests [LINE...]: from nothing to COLO; the lines are for the primary's daemon.
-pair_of_guests() {
+# guest_up [OPTION...]: from nothing to a guest on the primary's host, with these options of QEMU; nobody protects it yet.
+guest_up() {
 	rm -f "$TMP"/{ph,sh}.{serial,migration,qmp}
 	topo_up
 	link ph mig sh mig
 	ip -n ph addr add 192.0.2.1/24 dev mig
 	ip -n sh addr add 192.0.2.2/24 dev mig
-	vm ph
+	vm ph "$@"
 	check "the guest boots" wait_slow 180 grep -q 'colo-guest: ready' "$TMP/ph.serial" || { tail -n 5 "$TMP/ph.serial" | note; finish; }
 	story "the guest is up"
+}
+
+# protect [LINE...]: from there to COLO; the lines are for the primary's daemon.
+protect() {
+	kcolo_up
 	pair_up timeout $((5000 * scale))
 	daemon ph 192.0.2.2 "$@"
 	daemon sh 192.0.2.1 "failover auto" "listen 192.0.2.2 7010" \
 		"takeover $SCRIPTS/kcolo-secondary takeover vm vm bridge br0 announce $GUEST_MAC ${GUEST[4]}"
 	wait_slow 30 is ph qmp true || not_ok "QEMU's monitor, primary"
 	secondary_up
+}
+
+pair_of_guests() {
+	guest_up
+	protect "$@"
 }
 
 guests_gone() {
@@ -191,13 +219,18 @@ checkpoints_made() {
 
 # many COUNT: checkpoints while clients download.
 many() {
-	local ns
 	rm -f "$TMP/enough"
 	bg load cl bash -c "$load" load "$TMP" "http://${GUEST[4]}/file"
 	checkpoints_made "$1"
 	: >"$TMP/enough"
 	check "every download was right" reap load
 	story "$1 checkpoints, $(cat "$TMP/load.out") downloads"
+	shares
+}
+
+# What they took, and what of it is kcolo's.
+shares() {
+	local ns
 	for ns in ph sh; do
 		note "$ns: $(kcolod status "$ns" | sed 's/.*\("fence_us.*\)}$/\1/')"
 		check "no step of a checkpoint was refused, $ns" is "$ns" failed_steps 0
@@ -288,6 +321,77 @@ show_sessions() {
 	check "F1 ssh ends well" reap ssh
 	check "F1 with every line" cmp "$TMP/said" "$TMP/heard"
 	story "$(wc -l <"$TMP/heard") lines by ssh"
+}
+
+# ---- beside QEMU's own proxy
+
+# qemu_proxy HOST: its objects, as its documentation has them, but for chardevs that do not wait for more to send (nodelay, and
+# sockets of the machine where both ends are on it).
+# shellcheck disable=SC2054 # the commas are QEMU's
+qemu_proxy() {
+	local o=() name
+	case $1 in
+	ph)
+		for name in mirror0:9003 compare1:9004; do
+			o+=(-chardev "socket,id=${name%:*},host=192.0.2.1,port=${name#*:},server=on,wait=off,nodelay=on")
+		done
+		for name in compare0 out; do
+			o+=(-chardev "socket,id=$name,path=$TMP/$name,server=on,wait=off" -chardev "socket,id=$name-0,path=$TMP/$name")
+		done
+		o+=(-object filter-mirror,id=m0,netdev=n0,queue=tx,outdev=mirror0,vnet_hdr_support=on
+			-object filter-redirector,id=r0,netdev=n0,queue=rx,indev=out,vnet_hdr_support=on
+			-object filter-redirector,id=r1,netdev=n0,queue=rx,outdev=compare0,vnet_hdr_support=on
+			-object iothread,id=t0
+			-object colo-compare,id=c0,primary_in=compare0-0,secondary_in=compare1,outdev=out-0,iothread=t0,vnet_hdr_support=on)
+		;;
+	sh)
+		for name in red0:9003 red1:9004; do
+			o+=(-chardev "socket,id=${name%:*},host=192.0.2.1,port=${name#*:},reconnect-ms=1000,nodelay=on")
+		done
+		o+=(-object filter-redirector,id=f1,netdev=n0,queue=tx,indev=red0,vnet_hdr_support=on
+			-object filter-redirector,id=f2,netdev=n0,queue=rx,outdev=red1,vnet_hdr_support=on
+			-object filter-rewriter,id=rew0,netdev=n0,queue=all,vnet_hdr_support=on)
+		;;
+	esac
+	printf '%s\n' "${o[@]}"
+}
+
+stops() { grep -c STOP "$TMP/qmp.log"; }
+
+# measure NAME COUNTER...: a row of the table; the command counts checkpoints.
+measure() {
+	local name=$1 n start=$SECONDS; shift
+	n=$("$@")
+	at cl "$SELFTESTS/colo/client.py" "${GUEST[4]}" "$TMP/file" "$seconds" >"$TMP/row" || return
+	rows+=("$name: $(tr -d '{}"' <"$TMP/row"), checkpoints: $(($("$@") - n)) in $((SECONDS - start)) s")
+}
+
+rows=()
+
+# The same guest and the same traffic: without a pair, with kcolo, with QEMU's own.
+show_side() {
+	local options
+	guest_up
+	check "a guest alone" measure alone echo 0
+	story "${rows[-1]}"
+	protect "failover auto"
+	check "kcolo" measure kcolo done_checkpoints
+	story "${rows[-1]}"
+	check "kcolo loses no connection" grep -q '"lost": 0' "$TMP/row"
+	guests_gone
+
+	mapfile -t options < <(qemu_proxy ph)
+	guest_up "${options[@]}"
+	mapfile -t options < <(qemu_proxy sh)
+	vm sh -incoming "unix:$TMP/sh.migration" "${options[@]}"
+	check "QEMU's monitor, secondary" wait_slow 30 test -S "$TMP/sh.qmp"
+	bg qmp ph "$SELFTESTS/colo/qmp.py" "$TMP/ph.qmp" "$TMP/sh.qmp" "unix:$TMP/sh.migration" "$TMP/qmp.log"
+	check "QEMU's own proxy: COLO" wait_slow 60 grep -q colo "$TMP/qmp.log" || tail -n 3 "$TMP"/qmp.err "$TMP"/qemu.?h.err | note
+	check "QEMU's own proxy" measure "QEMU's proxy" stops
+	story "${rows[-1]}"
+	# One that is asked to end in the middle of COLO may not do so.
+	dies qmp qemu.sh qemu.ph
+	printf '%s\n' "${rows[@]}" | note
 }
 
 seq 1 1200000 >"$TMP/file"
