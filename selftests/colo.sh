@@ -248,9 +248,22 @@ takes_over() {
 	tell secondary sh
 }
 
+# speed NAME: of downloads, in KB/s: the best of five.
+speed() {
+	local i
+	for i in 1 2 3 4 5; do at cl "$SELFTESTS/colo/client.py" "${GUEST[4]}" "$TMP/file"; done >"$TMP/speed"
+	speed[$1]=$(sed 's/.*"kb_s": \([0-9]*\).*/\1/' "$TMP/speed" | sort -n | tail -n 1)
+	story "$1: ${speed[$1]} KB/s"
+}
+
+declare -A speed
+
 show_story() {
-	pair_of_guests "failover auto"
+	guest_up
+	speed unprotected
+	protect "failover auto"
 	compared
+	speed pair
 	differs
 	many "$checkpoints"
 
@@ -260,6 +273,8 @@ show_story() {
 	ends F2 download
 	check "F2 the primary goes on alone" is ph phase '"alone"'
 	check "F2 nothing is held any more" nothing_held
+	speed alone
+	check "F2 at full speed" test "${speed[alone]}" -ge $((speed[unprotected] * 7 / 10))
 	secondary_up
 
 	download
