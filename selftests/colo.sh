@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# colo.sh [-n CHECKPOINTS] [-s SECONDS] [story|cut|host|sessions|side]... - inside a VM: two QEMUs, unmodified, are a COLO
+# colo.sh [-n CHECKPOINTS] [-s SECONDS] [story|cut|host|sessions|periodic|side]... - inside a VM: two QEMUs, unmodified, are a COLO
 # pair on kcolo ("make colo-demo").
 #
 # story: compared, checkpoints, the secondary dies, a new one, the primary dies; cut: the link breaks inside a checkpoint;
-# host: the primary's host is gone; sessions: TLS and ssh; side: beside QEMU's own proxy,
+# host: the primary's host is gone; sessions: TLS and ssh; periodic: checkpoints by the clock; side: beside QEMU's own proxy,
 # SECONDS for each kind of traffic. $COLO_QEMU, $COLO_KERNEL and $COLO_INITRD are what colo-demo has put into the cache.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
@@ -70,7 +70,7 @@ secondary_up() {
 	wait_slow 30 is sh qmp true || not_ok "QEMU's monitor, secondary"
 	check "kcolod start" kcolod start ph
 	check "C2 COLO" wait_slow 180 is ph phase '"colo"' || { tell primary ph; tell secondary sh; finish; }
-	check "C4 both run in one epoch" in_one_epoch
+	check "C4 both run in one epoch" wait_for 5 in_one_epoch
 	story "COLO runs"
 }
 
@@ -235,7 +235,21 @@ shares() {
 		note "$ns: $(kcolod status "$ns" | sed 's/.*\("fence_us.*\)}$/\1/')"
 		check "no step of a checkpoint was refused, $ns" is "$ns" failed_steps 0
 	done
-	check "C4 both are in one epoch" in_one_epoch
+	check "C4 both are in one epoch" wait_for 5 in_one_epoch
+}
+
+# One a second, asked for by nobody, while clients download.
+show_periodic() {
+	local n
+	pair_of_guests "failover auto" "checkpoint-delay $((1000 * scale))"
+	rm -f "$TMP/enough"
+	bg load cl bash -c "$load" load "$TMP" "http://${GUEST[4]}/file"
+	n=$(done_checkpoints)
+	check "$checkpoints checkpoints by the clock" wait_slow $((5 * checkpoints)) more_than $((n + checkpoints - 1))
+	: >"$TMP/enough"
+	check "every download was right" reap load
+	story "$(($(done_checkpoints) - n)) checkpoints, $(cat "$TMP/load.out") downloads, $(ctr ph miscompares) miscompares"
+	shares
 }
 
 takes_over() {
