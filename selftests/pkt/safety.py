@@ -629,7 +629,10 @@ class Bad:
                                        macs=(CLIENT_MAC, GUEST_MAC)))
 
     def restart(self):
-        """The guest reboots: its port goes and comes."""
+        """The guest reboots while it has packets held: its port goes and comes."""
+        for _ in range(10):
+            self.flood()
+            self.forget()
         self.f.set_up(self.f.host, 'vm9', False)
         self.f.set_up(self.f.host, 'vm9', True)
 
@@ -641,12 +644,30 @@ class Bad:
             run('ip', '-n', self.f.host, 'link', 'del', dev)
 
 
+class Host:
+    """What the host says to itself."""
+
+    def __init__(self, f):
+        f.set_up(f.host, 'lo')
+        with harness.netns(f.host):
+            self.ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) for _ in range(2)]
+        for s in self.ends:
+            s.bind(('127.0.0.1', 0))
+            s.settimeout(harness.LIMIT)
+
+    def says(self, what):
+        for a, b in self.ends, self.ends[::-1]:
+            a.sendto(what, b.getsockname())
+            equal(b.recv(100), what, 'what the host hears')
+
+
 @case(ip=(4,), each={k: k for k in ('flood', 'forget', 'malformed', 'differ', 'restart')})
 def s4_a_bad_guest_disturbs_no_other_pair(f, what):
-    """Its limits are its own; the neighbour's packets leave as soon as ever."""
+    """Its limits are its own; the neighbour's packets leave as soon as ever, and the host hears what it says to itself."""
     bad = Bad(f)
     try:
         c = f.open()
+        host = Host(f)
         for n in range(10):
             for _ in range(1 if what == 'restart' else 100):
                 getattr(bad, what)()
@@ -654,12 +675,15 @@ def s4_a_bad_guest_disturbs_no_other_pair(f, what):
             c.svm('PA', 100)
             c.out(p)
             c.client()
+            host.says(b'%d' % n)
         s = f.stats('q')
         check(s['held'] <= bad.limits['max_packets'], 'it holds %d packets', s['held'])
         check(s['held_bytes'] <= bad.limits['max_bytes'], 'it holds %d bytes', s['held_bytes'])
         check(s['flows'] <= bad.limits['max_flows'], 'it has %d flows', s['flows'])
         if what in ('flood', 'forget'):
             check(s['overflow'], 'nothing overflows')
+        if what == 'restart':
+            check(s['hold'], 'it had nothing held')
         equal(s['primary_packets'], s['passed'] + s['hold'] + s['malformed'] + s['overflow'] + s['nomem'],
               'its packets')
         mine = f.stats()
