@@ -4,7 +4,7 @@
  *
  *	fault_nth	the Nth call from now on fails, once; 0 when it has
  *	fault_every	of each site every Nth call fails, 0: none
- *	fault_sites	reads: FUNCTION CALL REACHED FAILED, a line for each site
+ *	fault_sites	reads: FILE.LINE.CALL FUNCTION REACHED FAILED, a line for each site
  */
 #include <linux/atomic.h>
 #include <linux/list.h>
@@ -14,6 +14,8 @@
 struct kcolo_fault_site {
 	const char *call;
 	const char *function;
+	const char *file;
+	int line;
 	struct list_head list;
 	unsigned int reached;
 	unsigned int failed;
@@ -54,8 +56,8 @@ static int get_sites(char *to, const struct kernel_param *param)
 
 	spin_lock_irqsave(&lock, flags);
 	list_for_each_entry(site, &sites, list)
-		n += scnprintf(to + n, PAGE_SIZE - n, "%s %s %u %u\n", site->function, site->call, site->reached,
-			       site->failed);
+		n += scnprintf(to + n, PAGE_SIZE - n, "%s.%d.%s %s %u %u\n", site->file, site->line, site->call,
+			       site->function, site->reached, site->failed);
 	spin_unlock_irqrestore(&lock, flags);
 	return n;
 }

@@ -15,6 +15,7 @@
 #include <linux/percpu_counter.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/stringify.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
 #include <net/gso.h>
@@ -28,6 +29,8 @@
 struct kcolo_fault_site {
 	const char *call;
 	const char *function;
+	const char *file;
+	int line;
 	struct list_head list;
 	unsigned int reached;
 	unsigned int failed;
@@ -35,10 +38,13 @@ struct kcolo_fault_site {
 
 bool kcolo_fault(struct kcolo_fault_site *site);
 
+/* Its symbol tells of a site that is never reached. */
 #define FAULT(what)							\
 ({									\
-	static struct kcolo_fault_site kcolo_fault_site = {		\
-		.call = #what, .function = __func__ };			\
+	static struct kcolo_fault_site kcolo_fault_site			\
+		asm("kcolo_fault." KBUILD_BASENAME "." __stringify(__LINE__) "." #what) = { \
+		.call = #what, .function = __func__,			\
+		.file = KBUILD_BASENAME, .line = __LINE__ };		\
 	kcolo_fault(&kcolo_fault_site);					\
 })
 
