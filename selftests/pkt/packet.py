@@ -77,8 +77,9 @@ def tcp_header(src, dst, sport, dport, seq, ack, flags, data=b'', win=0x7210, op
 
 
 def tcp(src, dst, sport, dport, seq, ack, flags, data=b'', macs=None, ttl=64, ipid=0, tos=0, ipopts=b'', ext=(),
-        mss=None, partial=False, total=None, ihl=None, pad=0, frag=0x4000, ip_bad_sum=False, **kw):
-    """One frame with TCP in it.  mss: a GSO packet.  pad: Ethernet padding after the IP packet.
+        mss=None, linear=None, partial=False, total=None, ihl=None, pad=0, frag=0x4000, ip_bad_sum=False, **kw):
+    """One frame with TCP in it.  mss: a GSO packet; linear: so much of it is said to be header.
+    pad: Ethernet padding after the IP packet.
     Returns (frame, virtio header)."""
     v6 = len(src) == 16
     partial = partial or mss is not None
@@ -92,7 +93,7 @@ def tcp(src, dst, sport, dport, seq, ack, flags, data=b'', macs=None, ttl=64, ip
     vnet = VNET_NONE
     if partial:
         start = len(frame) - pad - len(h) - len(data)
-        vnet = VNET.pack(NEEDS_CSUM, (GSO_TCP6 if v6 else GSO_TCP4) if mss else 0, start + len(h) if mss else 0,
+        vnet = VNET.pack(NEEDS_CSUM, (GSO_TCP6 if v6 else GSO_TCP4) if mss else 0, (linear or start + len(h)) if mss else 0,
                          mss or 0, start, 16)
     return frame, vnet
 

@@ -297,6 +297,18 @@ def r6_gso_super_packets(f):
 
 
 @case()
+def r11_header_in_pieces(f):
+    """The sender of a super-packet says how much of it is header, and may say too little: options are elsewhere."""
+    c = f.open()
+    nops = b'\1' * 40
+    p = c.pvm('PA', 20000, mss=1448, linear=1, opts=nops)
+    f.held(1)
+    c.svm('PA', 20000, mss=1448, linear=1, opts=nops)
+    c.out(p)
+    equal(f.count('malformed') + f.count('secondary_malformed'), 0, 'malformed')
+
+
+@case()
 def r6_gso_difference(f):
     c = f.open()
     data = bytearray(stream(0, 60000))

@@ -313,6 +313,15 @@ def w1_checksum_partial(f):
 
 
 @case('secondary')
+def r11_header_in_pieces_is_translated(f):
+    """The sender of a super-packet says how much of it is header, and may say too little: options are elsewhere."""
+    c = f.open()
+    nops = b'\1' * 40
+    c.svm('PA', 30000, mss=1448, linear=1, opts=nops)
+    c.mirror('PA', 30000, mss=1448, linear=1, opts=nops)
+
+
+@case('secondary')
 def w1_gso_stays_gso(f):
     """A super-packet leaves as one super-packet."""
     c = f.open()
