@@ -88,7 +88,7 @@ help:
 ## make test-full        the same, long forms
 ## make check            static checks only
 ## make bench            measure, beside a plain bridge and QEMU's proxy; half an hour, into build/bench.*
-## make vm CMD=...       run a command in a guest: KERNEL=uml|uml-debug|6.1|6.12|debug|sid
+## make vm CMD=...       run a command in a guest: KERNEL=uml|uml-debug|6.1|6.12|debug|kcsan|sid
 
 .PHONY: all modules tools deps vm demo colo-demo test test-full check bench clean help \
 	install install-module install-load install-tools uninstall uninstall-module uninstall-tools

@@ -94,8 +94,9 @@ def until(condition, what, limit=LIMIT, pause=0.002):
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
-BAD_KMSG = re.compile(r'WARNING:|BUG:|Oops|KASAN|UBSAN|refcount_t|general protection|suspicious RCU|circular locking|'
-                      r'unregister_netdevice: waiting|blocked for more|ODEBUG|Objects remaining')
+# Of data races (KCSAN) only those in kcolo.
+BAD_KMSG = re.compile(r'WARNING:|BUG:(?! KCSAN: (?!.*\[kcolo\]))|Oops|KASAN|UBSAN|refcount_t|general protection|'
+                      r'suspicious RCU|circular locking|unregister_netdevice: waiting|blocked for more|ODEBUG|Objects remaining')
 
 
 class Kmsg:
