@@ -934,9 +934,11 @@ u64 kcolo_stats_flushed(struct kcolo_pair *pair);
 int kcolo_stats_put(struct sk_buff *msg, struct kcolo_pair *pair);
 int kcolo_histograms_put(struct sk_buff *msg, struct kcolo_pair *pair);
 
-/* nl.c: events go to whoever listens, from process context */
+/* nl.c */
 int kcolo_nl_init(void);
 void kcolo_nl_exit(void);
+
+/* event.c */
 bool kcolo_event_miscompare(struct kcolo_pair *pair,
 			    const struct kcolo_miscompare *what);
 void kcolo_event_checkpoint(struct kcolo_pair *pair, u8 action, u8 cause);
