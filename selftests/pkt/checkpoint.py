@@ -305,7 +305,7 @@ def c3_abort_finds_the_difference(f):
 
 
 # A checkpoint ends by itself after ten timeouts; slow kernels take seconds for so many packets.
-@case(timeout=int(500 * SCALE), scan=10, max_packets=1 << 20, max_bytes=1 << 30)
+@case(timeout=int(2000 * SCALE), scan=10, max_packets=1 << 20, max_bytes=1 << 30)
 def c3_abort_under_traffic(f):
     """Equal datagrams that wait in the checkpoint for longer than their window are equal after the abort, whatever comes to their
     flows while it goes from flow to flow (R8). There are many, so that it takes its time."""

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from harness import CLIENT, GUEST, LIMIT, case, check, equal, netns, stream, until
+from harness import CLIENT, GUEST, LIMIT, SCALE, case, check, equal, netns, stream, until
 
 
 def changed(data, at):
@@ -486,7 +486,7 @@ def r5_lone_rst_of_the_secondary(f):
     f.failover()
 
 
-@case(timeout=100, scan=20)
+@case(timeout=int(300 * SCALE), scan=20)
 def r5_rst_of_the_client_buries(f):
     """Both guests dropped the connection, each where it was: what one had said more needs no checkpoint."""
     c, d = f.open(), f.open()
