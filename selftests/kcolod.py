@@ -57,6 +57,15 @@ def equal(got, want, what):
         raise AssertionError(f"{what}: {got!r}, should be {want!r}")
 
 
+def end(sock, *threads):
+    """Close a socket that threads may wait for. One that is about to read would else read what gets its number next."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join(5 * SCALE)
+    sock.close()
+
+
 class Monitor:
     """The monitor of one QEMU; answers what it is asked and remembers it."""
 
@@ -70,7 +79,8 @@ class Monitor:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen()
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         while True:
@@ -108,12 +118,12 @@ class Monitor:
         return sum(1 for name, _ in self.asked if name == command)
 
     def die(self):
-        self.listener.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         if self.client:
             with contextlib.suppress(OSError):
                 self.client.shutdown(socket.SHUT_RDWR)
+        end(self.listener, self.thread)
 
 
 class Daemon:
@@ -138,7 +148,8 @@ class Daemon:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.notify_path)
         self.notify.bind(self.notify_path)
-        threading.Thread(target=self.keep, daemon=True).start()
+        self.thread = threading.Thread(target=self.keep, daemon=True)
+        self.thread.start()
         with open(self.log, "wb"):
             pass
         self.start()
@@ -148,6 +159,8 @@ class Daemon:
             try:
                 data, anc, _, _ = self.notify.recvmsg(4096, 1024)
             except OSError:
+                return
+            if not data:
                 return
             words = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
             name = words.get("FDNAME")
@@ -188,7 +201,7 @@ class Daemon:
     def stop(self):
         self.proc.kill()
         self.proc.wait()
-        self.notify.close()
+        end(self.notify, self.thread)
         for fd in self.kept.values():
             os.close(fd)
         self.kept.clear()
@@ -225,6 +238,7 @@ class World:
             os.unlink(f"{TMP}/taken")
         self.qmp = {host: Monitor(host) for host in HOSTS}
         self.pri = self.sec = None
+        self.threads = []
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{TMP}/sh.mig")
         self.incoming = socket.socket(socket.AF_UNIX)
@@ -250,7 +264,11 @@ class World:
             self.qmp[host].die()
         for sock in (self.pri, self.sec, self.incoming):
             if sock:
-                sock.close()
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+        for sock in (self.pri, self.sec, self.incoming):
+            if sock:
+                end(sock, *self.threads)
         run("ip", "-n", "ph", "link", "set", "mig", "up")
 
     def migrate(self, uri):
@@ -292,12 +310,16 @@ class World:
     def die(self, host):
         """QEMU is killed: monitor and channel end at once."""
         self.qmp[host].die()
-        sock = self.pri if host == "ph" else self.sec
-        sock.close()
+        end(self.pri if host == "ph" else self.sec, *self.threads)
         if host == "ph":
             self.pri = None
         else:
             self.sec = None
+
+    def aside(self, fn, *args):
+        """Does this in a thread of its own."""
+        self.threads.append(threading.Thread(target=fn, args=args, daemon=True))
+        self.threads[-1].start()
 
     def notice(self):
         """What the other QEMU does when its channel ends."""
@@ -358,7 +380,7 @@ def test_c2_first_copy_is_a_commit_on_both():
         bulk = os.urandom(20000001)
         # A limit for all of it, on a busy machine; a pause is noticed by who reads.
         w.pri.settimeout(60 * SCALE)
-        threading.Thread(target=w.pri.sendall, args=(bulk,)).start()
+        w.aside(w.pri.sendall, bulk)
         equal(recv(w.sec, len(bulk)) == bulk, True, "20 MB of state arrive, without a pause")
         path = struct.pack(">HHI", 3, 4, 0) + struct.pack(">HH", 1, 300) + bytes(300) + struct.pack(">HH", 2, 0)
         for i in range(0, len(path), 7):
@@ -376,7 +398,7 @@ def test_c2_a_secondary_that_reads_in_pieces():
         w.connect()
         bulk = os.urandom(8000001)
         w.pri.settimeout(60 * SCALE)
-        threading.Thread(target=w.pri.sendall, args=(bulk,), daemon=True).start()
+        w.aside(w.pri.sendall, bulk)
         got = b""
         w.sec.settimeout(5 * SCALE)
         for piece in (100000, 20000, 60000, 140000):
@@ -640,7 +662,7 @@ def death(who, step):
             run("ip", "-n", "ph", "link", "set", "mig", "down")
         else:
             w.die(who)
-        threading.Thread(target=w.notice, daemon=True).start()
+        w.aside(w.notice)
         if who == "sh":
             until("bypass", lambda: pair("ph")["state"] == "bypass")
             until("QEMU told", lambda: w.qmp["ph"].count("x-colo-lost-heartbeat"))
