@@ -92,8 +92,8 @@ primary() {
 	quiet >"$KCOLO_OUT/quiet" && said primary.quiet
 	cp "$TMP/numbers.out" "$KCOLO_OUT/numbers.pv"
 	said primary.told
-	# Until somebody switches this machine off.
-	sleep 600
+	# Until somebody switches this machine off, or nobody is left who would.
+	heard over
 }
 
 secondary() {
