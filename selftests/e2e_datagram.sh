@@ -69,10 +69,11 @@ mdns_done() {
 	return 1
 }
 
-# It answers for each record at most once a second, by its own clock, so each question is asked once.
+# By its own clock it answers for a record, and adds it to an answer, at most once a second: whether that is over must be clear to both.
 mdns() {
 	local record
 	for record in guest.local:1 Web._http._tcp.local:33 Web._http._tcp.local:16 _http._tcp.local:12; do
+		sleep 3
 		at cl "$SELFTESTS/ipproto.py" mdns 4 "${record%:*}" "${record#*:}" || return
 	done
 }
