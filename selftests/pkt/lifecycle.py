@@ -5,6 +5,7 @@ The runner looks at the kernel's log after each case; slab counts are looked at 
 
 import contextlib
 import functools
+import json
 import os
 import time
 
@@ -243,6 +244,31 @@ def l_bridge_down_and_up(f):
     f.pump(harness.QUIET)
     f.ports['lan'].queue.clear()
     equal(f.stats()['held'], 0)
+
+
+@case(ip=(4,))
+def l_ports_renamed(f):
+    """The pair says their new names, and goes on."""
+    def rename(port, name):
+        f.set_up(f.host, port, False)
+        run('ip', '-n', f.host, 'link', 'set', 'dev', port, 'name', name)
+        f.set_up(f.host, name, True)
+        until(f.forwarding, 'all ports forward')
+
+    def shown():
+        pair, = json.loads(f.cli('-j', 'pair', 'show', 'p').stdout)
+        return pair['vm'], pair['peer']
+    ports = ('vm', 'peer')
+    for port in ports:
+        rename(port, port + 'new')
+    try:
+        equal(shown(), ('vmnew', 'peernew'))
+        f.open().both('PA', 10)
+    finally:
+        for port in ports:
+            rename(port + 'new', port)
+    equal(shown(), ports)
+    f.open().both('PA', 10)
 
 
 @case(ip=(4,))
