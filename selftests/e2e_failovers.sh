@@ -122,15 +122,25 @@ no_holes() {
 	at ph nft delete table netdev hole
 }
 
+# A few looks are enough: each of them is four processes.
+holes_seen() {
+	local i
+	for i in 1 2 3 4 5; do
+		sleep 0.4
+		! holes_open || return 0
+	done
+	return 1
+}
+
 # Where nothing behind the hole comes through there is nothing to acknowledge selectively: it is lost as well, or the lost packet has
 # filled the window. Then another segment may do.
 open_holes() {
 	holes
-	if ! wait_for 2 holes_open; then
+	if ! holes_seen; then
 		no_holes
 		sleep 1
 		holes
-		wait_for 2 holes_open || return
+		holes_seen || return
 	fi
 	holes=$((holes + 1))
 }
@@ -161,14 +171,16 @@ in_the_middle() {
 
 # ---- afterwards
 
-# said NAME KEY: a number of the line that a client has printed
+# said NAME KEY: $said is a number of the line that a client has printed
 said() {
-	sed -n "s/.* $2=\([0-9]*\).*/\1/p" "$TMP/$1.out"
+	said=
+	[[ ! $(<"$TMP/$1.out") =~ \ $2=([0-9]+) ]] || said=${BASH_REMATCH[1]}
 }
 
 # took NAME PORT: how long it stood still, in ms and in its own timers
 took() {
-	echo "${1%.*} $loss $(said "$1" stall_ms) ${rto[$2]:-1000}" >>"$TMP/stalls"
+	said "$1" stall_ms
+	echo "${1%.*} $loss $said ${rto[$2]:-1000}" >>"$TMP/stalls"
 }
 
 # One client's end; whatever is not well is counted.
@@ -199,9 +211,11 @@ all_end() {
 	for name in "${opened[@]}"; do ends "$name.sv" || well=0; done
 	for name in "${shorts[@]}"; do
 		ends "$name" || well=0
-		connections=$((connections - 1 + $(said "$name" conns)))
-		requests=$((requests + $(said "$name" conns)))
-		ms=$((ms + $(said "$name" ms) / ${#shorts[@]}))
+		said "$name" conns
+		connections=$((connections - 1 + said))
+		requests=$((requests + said))
+		said "$name" ms
+		ms=$((ms + said / ${#shorts[@]}))
 		took "$name" 0
 	done
 	for name in "${streams[@]}"; do took "$name" "${sport[$name]}"; done
