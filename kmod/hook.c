@@ -4,8 +4,9 @@
  *
  *	prio	hook	role, port		does
  *	-401	PRE	both			a zone of its own per pair (S3)
- *	-301	PRE	primary, vm		no longer, for conntrack
- *	-301	PRE	primary, peer		hears the secondary, consumes
+ *	-401	PRE	primary, peer		hears the secondary, consumes
+ *	-301	PRE	primary, vm		no zone any more, for conntrack
+ *	-301	PRE	primary, peer		as above, of what came in fragments
  *	-300	BR_PRE	primary, peer		drops what is not IP (S1)
  *	-199	PRE	secondary		gives new connections an extension
  *	MAX	PRE	primary, vm		holds the guest's packets
@@ -211,11 +212,18 @@ static unsigned int enter(struct kcolo_pair *pair, struct sk_buff *skb, bool vm)
 								  NF_DROP;
 }
 
-/* Fragments of two guests with equal addresses are not put together (S3). */
-static unsigned int zone_for_fragments(struct kcolo_pair *pair,
-				       struct sk_buff *skb, bool vm, bool v6)
+/*
+ * Fragments of two guests with equal addresses are not put together (S3). What is whole
+ * needs no zone: the primary's guest shares its zone with its clients, and what the
+ * secondary says ends here, before conntrack.
+ */
+static unsigned int enter_primary(struct kcolo_port *port, struct sk_buff *skb,
+				  const struct nf_hook_state *state)
 {
-	return no_fragment(skb, v6) ? NF_ACCEPT : enter(pair, skb, vm);
+	if (!no_fragment(skb, state->pf == NFPROTO_IPV6))
+		return enter(port->pair, skb, port->is_vm);
+	return port->is_vm ? NF_ACCEPT :
+			     kcolo_primary_peer(port->pair, skb, state);
 }
 
 static noinline unsigned int find_zone(struct kcolo_net *kn, struct sk_buff *skb,
@@ -224,17 +232,12 @@ static noinline unsigned int find_zone(struct kcolo_net *kn, struct sk_buff *skb
 	struct kcolo_port *port = port_in(kn, skb, state);
 	struct kcolo_pair *pair = port ? port->pair : NULL, *old;
 
-	/*
-	 * The primary's guest shares its zone with its clients; but connections
-	 * from before it became a primary are in another one (F3). What the
-	 * secondary says ends before conntrack.
-	 */
+	/* Connections from before it became a primary are in another zone (F3). */
 	if (pair && pair->role == KCOLO_ROLE_PRIMARY) {
 		old = port->is_vm && pair_below(kn, port->ifindex) ?
 		      pair_by_conntrack(skb, state) : NULL;
 		if (!old)
-			return zone_for_fragments(pair, skb, port->is_vm,
-						  state->pf == NFPROTO_IPV6);
+			return enter_primary(port, skb, state);
 		pair = old;
 	} else if (atomic_read(&kn->failed_over) &&
 		   (!pair || kcolo_state(pair) == KCOLO_STATE_FAILOVER)) {
@@ -254,22 +257,20 @@ static unsigned int pre_zone(void *priv, struct sk_buff *skb,
 }
 
 /*
- * Datagrams are whole by now. To conntrack the primary's guest is in the same zone as
- * its clients; what the secondary says ends here.
+ * What came in fragments is whole by now and still in the zone that it was put together
+ * in. To conntrack the primary's guest is in the same zone as its clients; what the
+ * secondary says ends here.
  */
-static noinline unsigned int take_primary(struct kcolo_net *kn, struct sk_buff *skb,
-					  const struct nf_hook_state *state)
+static noinline unsigned int take_whole(struct kcolo_net *kn, struct sk_buff *skb,
+					const struct nf_hook_state *state)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+	struct kcolo_zone *zone = kcolo_zone_of(ct);
 	struct kcolo_port *port;
-	struct kcolo_zone *zone;
 
-	if (ct) {
-		zone = kcolo_zone_of(ct);
-		if (zone && zone->vm)
-			nf_reset_ct(skb);
-	}
+	if (zone && zone->vm)
+		nf_reset_ct(skb);
 	port = port_in(kn, skb, state);
 	if (!port || port->is_vm || port->pair->role != KCOLO_ROLE_PRIMARY)
 		return NF_ACCEPT;
@@ -279,9 +280,9 @@ static noinline unsigned int take_primary(struct kcolo_net *kn, struct sk_buff *
 static unsigned int pre_primary(void *priv, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
-	if (likely(no_port(priv, skb->skb_iif) && !skb_nfct(skb)))
+	if (likely(!skb_nfct(skb)))
 		return NF_ACCEPT;
-	return take_primary(priv, skb, state);
+	return take_whole(priv, skb, state);
 }
 
 static unsigned int pre_track(void *priv, struct sk_buff *skb,
@@ -328,17 +329,13 @@ static unsigned int pre_hold(void *priv, struct sk_buff *skb,
 	return port ? hold(port, skb, state) : NF_ACCEPT;
 }
 
-/* A packet that came in through one port leaves through another one. */
-static unsigned int leave(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
-			  int in_index, int out_index)
+static unsigned int leave_port(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
+			       int in_index, struct kcolo_port *in,
+			       int out_index, struct kcolo_port *out)
 {
-	struct kcolo_port *in = port_of(kn, in_index);
-	struct kcolo_port *out = port_of(kn, out_index);
 	unsigned int verdict = NF_ACCEPT;
 	struct kcolo_pair *from, *to;
 
-	if (!in && !out)
-		return NF_ACCEPT;
 	from = pair_below(kn, in_index);
 	if (!from && in && in->is_vm && in->pair->role == KCOLO_ROLE_SECONDARY)
 		from = in->pair;
@@ -357,20 +354,36 @@ static unsigned int leave(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
 	return verdict;
 }
 
+/* A packet that came in through one port leaves through another one. */
+static unsigned int leave(struct kcolo_net *kn, struct sk_buff *skb, bool v6,
+			  int in_index, int out_index)
+{
+	struct kcolo_port *in = port_of(kn, in_index);
+	struct kcolo_port *out = port_of(kn, out_index);
+	unsigned int verdict;
+
+	if (!in && !out)
+		return NF_ACCEPT;
+	/* What a primary's guest says to clients was held before. */
+	if (!out && in->pair->role == KCOLO_ROLE_PRIMARY &&
+	    !atomic_read(&kn->failed_over))
+		return NF_ACCEPT;
+	/* What this host itself says comes from a process. */
+	local_bh_disable();
+	verdict = leave_port(kn, skb, v6, in_index, in, out_index, out);
+	local_bh_enable();
+	return verdict;
+}
+
 static unsigned int post(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
 	int in = nf_bridge_get_physinif(skb) ?: skb->skb_iif;
 	int out = nf_bridge_get_physoutif(skb) ?: state->out->ifindex;
-	unsigned int verdict;
 
 	if (likely(no_port(priv, in) && no_port(priv, out)))
 		return NF_ACCEPT;
-	/* What this host itself says comes from a process. */
-	local_bh_disable();
-	verdict = leave(priv, skb, state->pf == NFPROTO_IPV6, in, out);
-	local_bh_enable();
-	return verdict;
+	return leave(priv, skb, state->pf == NFPROTO_IPV6, in, out);
 }
 
 static bool is_plain_ip(const struct sk_buff *skb)
