@@ -129,7 +129,7 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 		if (netif_is_bridge_port(skb->dev))
 			kcolo_lossy_tell_hole(flow, &ack);
 	}
-	kcolo_wait_unlock(flow);
+	kcolo_wait_unlock(flow, 0);
 	if (made)
 		okfn(pair->net, NULL, made);
 	if (ack.client.ok) {

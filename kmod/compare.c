@@ -318,19 +318,52 @@ enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
  * @side: whose
  * @seg: the segment, not queued
  *
- * Return: true if it begins at or before cmp and one segment of the other side reaches
- * as far; then it need not be kept.
+ * Then it need not be kept.
+ *
+ * Return: the segment of the other side to compare it with: @seg begins at or before cmp,
+ * nothing else of its side holds cmp, and the other one reaches as far. NULL if there is
+ * none.
  */
-bool kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
-		     const struct kcolo_seg *seg)
+struct kcolo_seg *kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
+				  const struct kcolo_seg *seg)
 {
-	const struct kcolo_seg *other;
+	struct kcolo_seg *other;
 
 	if ((c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT) ||
-	    seq_after(seg->seq, c->cmp))
-		return false;
+	    seq_after(seg->seq, c->cmp) ||
+	    (kcolo_cmp_waits(c, side) && at_cmp(c, side, NULL)))
+		return NULL;
 	other = at_cmp(c, !side, NULL);
-	return other && !seq_after(seg->end, other->end);
+	return other && !seq_after(seg->end, other->end) ? other : NULL;
+}
+
+/**
+ * kcolo_cmp_meet() - compare a segment without queueing it
+ * @c: comparison
+ * @side: whose
+ * @seg: the segment, it ends behind cmp
+ * @other: of kcolo_cmp_meets()
+ * @equal: compares payload
+ *
+ * Without a difference kcolo_cmp_run() may find more to compare behind it.
+ *
+ * Return: enum kcolo_diff, as of kcolo_cmp_run().
+ */
+enum kcolo_diff kcolo_cmp_meet(struct kcolo_cmp *c, enum kcolo_side side,
+			       const struct kcolo_seg *seg,
+			       const struct kcolo_seg *other,
+			       kcolo_equal_t equal)
+{
+	const struct kcolo_seg *p = side == KCOLO_P ? seg : other;
+	const struct kcolo_seg *s = side == KCOLO_P ? other : seg;
+	enum kcolo_diff diff;
+
+	do {
+		diff = step(c, equal, p, s);
+	} while (diff == KCOLO_DIFF_NONE && c->cmp != seg->end);
+	if (diff != KCOLO_DIFF_NONE)
+		c->state = KCOLO_CMP_DIFF;
+	return diff;
 }
 
 /**

@@ -144,8 +144,12 @@ bool kcolo_cmp_queue(struct kcolo_cmp *c, enum kcolo_side side,
 		     struct kcolo_seg *seg);
 enum kcolo_diff kcolo_cmp_run(struct kcolo_cmp *c, kcolo_equal_t equal,
 			      struct kcolo_seg **p, struct kcolo_seg **s);
-bool kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
-		     const struct kcolo_seg *seg);
+struct kcolo_seg *kcolo_cmp_meets(struct kcolo_cmp *c, enum kcolo_side side,
+				  const struct kcolo_seg *seg);
+enum kcolo_diff kcolo_cmp_meet(struct kcolo_cmp *c, enum kcolo_side side,
+			       const struct kcolo_seg *seg,
+			       const struct kcolo_seg *other,
+			       kcolo_equal_t equal);
 struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side,
 				struct kcolo_seg **at);
 struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c);
@@ -154,6 +158,13 @@ bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack);
 void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,
 		      struct kcolo_seg *seg);
 bool kcolo_cmp_gate(const struct kcolo_cmp *c, const struct kcolo_seg *seg);
+
+/* Has a side said something that is not wholly compared? */
+static inline bool kcolo_cmp_waits(const struct kcolo_cmp *c,
+				   enum kcolo_side side)
+{
+	return !RB_EMPTY_ROOT(&c->side[side].segs);
+}
 
 /* Both sides have reset the connection (R5). */
 static inline bool kcolo_cmp_rst_met(const struct kcolo_cmp *c)

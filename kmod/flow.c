@@ -196,7 +196,7 @@ void kcolo_flow_remove(struct kcolo_flow *flow)
  * @flow: locked by the caller, who unlocks it with kcolo_flow_unlock()
  * @held: in one of its lists or in none
  *
- * Packets that leave together leave in the guest's order (R12): kcolo_flow_unlock()
+ * Packets that leave together leave in the guest's order (R12): kcolo_flow_drain()
  * sorts them.
  */
 void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held)
@@ -221,26 +221,23 @@ static int by_order(void *priv, const struct list_head *a,
 }
 
 /**
- * kcolo_flow_unlock() - unlock a connection and send what has become releasable
- * @flow: locked by the caller
+ * kcolo_flow_drain() - unlock a connection with packets in its outbox and send them
+ * @flow: locked by the caller, nobody is sending
+ * @now: monotonic ns, 0 if the caller has not asked for the time
  *
  * One sends, the others leave their packets to it: order is kept whichever CPU
  * releases them (R12).
  *
  * Context: bottom halves off, RCU, no other lock of ours.
  */
-void kcolo_flow_unlock(struct kcolo_flow *flow)
+void kcolo_flow_drain(struct kcolo_flow *flow, u64 now)
 	__releases(&flow->lock)
 {
 	bool many, mixed;
 	LIST_HEAD(list);
 
-	if (flow->releasing || list_empty(&flow->outbox)) {
-		spin_unlock(&flow->lock);
-		return;
-	}
 	flow->releasing = true;
-	while (!list_empty(&flow->outbox)) {
+	do {
 		list_splice_init(&flow->outbox, &list);
 		many = flow->out_n > KCOLO_BURST;
 		mixed = flow->out_mixed;
@@ -252,9 +249,10 @@ void kcolo_flow_unlock(struct kcolo_flow *flow)
 		if (many)
 			kcolo_hold_send_later(flow->pair, &list);
 		else
-			kcolo_hold_send(flow->pair, &list);
+			kcolo_hold_send(flow->pair, &list, now);
+		now = 0;	/* the next ones have come later */
 		spin_lock(&flow->lock);
-	}
+	} while (!list_empty(&flow->outbox));
 	flow->releasing = false;
 	spin_unlock(&flow->lock);
 }

@@ -4,7 +4,7 @@
  *
  * A held packet goes on where the bridge would have taken it: okfn, with bottom
  * halves off, under RCU and no lock of ours. Normally the flow whose packets
- * became releasable sends them (kcolo_flow_unlock()). At a commit, failover or
+ * became releasable sends them (kcolo_flow_drain()). At a commit, failover or
  * bypass everything goes through the pair's outbox instead, sorted by arrival
  * and sent by one worker that lets others run in between, else the receiver's
  * backlog overflows (R12).
@@ -183,13 +183,13 @@ static void send_one(struct kcolo_pair *pair, struct kcolo_held *held, u64 now)
  * kcolo_hold_send() - let packets go on, in the order of the list
  * @pair: pair
  * @list: packets in no other structure, empty afterwards
+ * @now: monotonic ns, 0 if the caller has not asked for the time
  *
  * Context: bottom halves off, RCU, no lock of ours.
  */
-void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list)
+void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list, u64 now)
 {
 	struct kcolo_held *held, *next;
-	u64 now;
 
 	if (READ_ONCE(pair->flushing)) {
 		spin_lock(&pair->out_lock);
@@ -199,11 +199,11 @@ void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list)
 	}
 	if (list_empty(list))
 		return;
-	now = ktime_get_mono_fast_ns();	/* once for all that leave together */
-	list_for_each_entry_safe(held, next, list, list) {
-		list_del(&held->list);
+	if (!now)	/* once for all that leave together */
+		now = ktime_get_mono_fast_ns();
+	list_for_each_entry_safe(held, next, list, list)
 		send_one(pair, held, now);
-	}
+	INIT_LIST_HEAD(list);
 }
 
 /**
@@ -259,7 +259,7 @@ unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 		kcolo_count(pair, HOLD);
 	trace_hold(pair, held);
 	list_add(&held->list, &list);
-	kcolo_hold_send(pair, &list);
+	kcolo_hold_send(pair, &list, 0);
 	return NF_STOLEN;
 }
 

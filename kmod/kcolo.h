@@ -707,7 +707,7 @@ bool kcolo_hold_is_of(const struct kcolo_held *held,
 		      const struct net_device *dev);
 void kcolo_hold_purge(struct kcolo_pair *pair, struct list_head *list,
 		      const struct net_device *dev);
-void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list);
+void kcolo_hold_send(struct kcolo_pair *pair, struct list_head *list, u64 now);
 void kcolo_hold_send_later(struct kcolo_pair *pair, struct list_head *list);
 unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 			       const struct nf_hook_state *state);
@@ -728,9 +728,33 @@ void kcolo_flow_walk(struct kcolo_pair *pair,
 		     void *data);
 void kcolo_flow_remove(struct kcolo_flow *flow);
 void kcolo_flow_let_out(struct kcolo_flow *flow, struct kcolo_held *held);
-void kcolo_flow_unlock(struct kcolo_flow *flow) __releases(&flow->lock);
+void kcolo_flow_drain(struct kcolo_flow *flow, u64 now) __releases(&flow->lock);
 void kcolo_flow_tuple(const struct kcolo_flow *flow, struct kcolo_tuple *to);
 enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow);
+
+/**
+ * kcolo_flow_unlock_at() - unlock a connection and send what has become releasable
+ * @flow: locked by the caller
+ * @now: monotonic ns, 0 if the caller has not asked for the time
+ *
+ * Context: bottom halves off, RCU, no other lock of ours.
+ */
+static inline void kcolo_flow_unlock_at(struct kcolo_flow *flow, u64 now)
+	__releases(&flow->lock)
+{
+	/* One sends, the others leave their packets to it (R12). */
+	if (flow->releasing || list_empty(&flow->outbox))
+		spin_unlock(&flow->lock);
+	else
+		kcolo_flow_drain(flow, now);
+}
+
+/* kcolo_flow_unlock_at() of who needs no time. */
+static inline void kcolo_flow_unlock(struct kcolo_flow *flow)
+	__releases(&flow->lock)
+{
+	kcolo_flow_unlock_at(flow, 0);
+}
 
 /* payload.c */
 u32 kcolo_payload_equal(const struct kcolo_seg *p, u32 p_off,
@@ -911,8 +935,24 @@ void kcolo_observe_end(struct kcolo_pair *pair);
 /* rule.c */
 bool kcolo_rule_says_bypass(const struct kcolo_pair *pair,
 			    const struct kcolo_tuple *tuple);
-bool kcolo_rule_bypass(struct kcolo_pair *pair,
-		       const struct kcolo_tuple *tuple);
+bool kcolo_rule_matches_bypass(struct kcolo_pair *pair,
+			       const struct kcolo_tuple *tuple);
+
+/**
+ * kcolo_rule_bypass() - is a packet to be left alone, counted by its rule
+ * @pair: pair
+ * @tuple: of the packet, as in packets of the guest
+ *
+ * Context: RCU.
+ * Return: true if a rule says so.
+ */
+static inline bool kcolo_rule_bypass(struct kcolo_pair *pair,
+				     const struct kcolo_tuple *tuple)
+{
+	return !list_empty(&pair->rules) &&
+	       kcolo_rule_matches_bypass(pair, tuple);
+}
+
 int kcolo_rule_add(struct kcolo_pair *pair, struct nlattr **attrs,
 		   struct netlink_ext_ack *extack);
 int kcolo_rule_del(struct kcolo_pair *pair, struct nlattr **attrs,

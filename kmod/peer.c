@@ -93,6 +93,7 @@ enum heard {
 
 /* The locked part of kcolo_primary_peer(). */
 static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
+			 const struct kcolo_seg *seg,
 			 const struct kcolo_pkt *pkt, struct sk_buff *skb,
 			 const struct nf_hook_state *state, u8 tag)
 {
@@ -101,17 +102,15 @@ static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	struct kcolo_pair *pair = flow->pair;
 	u32 sack = flow->cmp.side[KCOLO_S].ack;
 	struct kcolo_held *held;
-	struct kcolo_seg seg;
 
 	flow->used = jiffies;
 	flow->s_heard = ktime_get_mono_fast_ns();
-	kcolo_seg_fill(&seg, pkt);
 	if (!early) {
-		bool new = kcolo_hear_syn(flow, KCOLO_S, &seg, skb->data + pkt->l4,
+		bool new = kcolo_hear_syn(flow, KCOLO_S, seg, skb->data + pkt->l4,
 				    pkt->data - pkt->l4);
 
-		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, &seg);
-		kcolo_hear_window(flow, KCOLO_S, &seg, pkt->win);
+		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, seg);
+		kcolo_hear_window(flow, KCOLO_S, seg, pkt->win);
 		if (new)
 			return HEARD;
 		if (sack != flow->cmp.side[KCOLO_S].ack)
@@ -119,16 +118,16 @@ static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 	}
 	/* C0: S may speak first after a commit that adopts the connection. */
 	if (fate == KCOLO_FATE_UNKNOWN && READ_ONCE(pair->adopting) &&
-	    !(seg.flags & KCOLO_TCP_SYN))
+	    !(seg->flags & KCOLO_TCP_SYN))
 		early = true;
 	if (!early && fate != KCOLO_FATE_QUEUED) {
-		kcolo_hear_count_s(pair, &seg, fate);
+		kcolo_hear_count_s(pair, seg, fate);
 		return HEARD;
 	}
 	if (!early && phase.state == KCOLO_STATE_RUNNING &&
-	    kcolo_wait_meet(flow, KCOLO_S, &seg, pkt, skb, flow->s_heard))
+	    kcolo_wait_meet(flow, KCOLO_S, seg, pkt, skb, flow->s_heard))
 		return HEARD_COMPARED;
-	held = keep_s(flow, &seg, pkt, tag, skb, state);
+	held = keep_s(flow, seg, pkt, tag, skb, state);
 	if (!held)
 		return HEARD;
 	if (early) {
@@ -202,8 +201,8 @@ static void find_answer(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 		a->made = kcolo_lower_ack(flow, note, &a->okfn);
 	if (flow->lossy && !a->ack.client.ok && seg->seq != seg->end)
 		kcolo_lossy_tell_hole(flow, &a->ack);
-	if (!a->made && heard != HEARD_KEPT &&
-	    !READ_ONCE(flow->pair->flushing)) {
+	if (unlikely(kcolo_window_tight(&flow->win)) && !a->made &&
+	    heard != HEARD_KEPT && !READ_ONCE(flow->pair->flushing)) {
 		a->okfn = state->okfn;
 		a->made = kcolo_clamp_update(flow, note, skb, &a->okfn);
 	}
@@ -231,7 +230,7 @@ static enum heard take_peer(struct kcolo_flow *flow, struct kcolo_phase phase,
 	kcolo_clock_heard(flow, &note);
 	if (flow->lossy)
 		kcolo_clock_follow(flow, &note);
-	heard = hear_s(flow, phase, pkt, skb, state, tag);
+	heard = hear_s(flow, phase, &seg, pkt, skb, state, tag);
 	flow->frozen |= !running;
 	if (!running)
 		return heard;
@@ -271,6 +270,7 @@ static void hear_peer(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	struct kcolo_phase phase;
 	struct kcolo_flow *flow;
 	struct answer a;
+	u64 now = 0;
 
 	a.made = NULL;
 	a.ack.islands = 0;
@@ -286,9 +286,11 @@ again:
 	}
 	phase = kcolo_phase(pair);	/* under the lock it can only have moved on */
 	kcolo_primary_sync(flow, phase);
-	if (kcolo_primary_tag_fits(pair, phase, tag))
+	if (kcolo_primary_tag_fits(pair, phase, tag)) {
 		heard = take_peer(flow, phase, pkt, skb, state, tag, &a);
-	kcolo_wait_unlock(flow);
+		now = flow->s_heard;
+	}
+	kcolo_wait_unlock(flow, now);
 	if (a.made)
 		a.okfn(pair->net, NULL, a.made);
 	if (a.ack.client.ok)

@@ -243,7 +243,7 @@ again:
 	}
 	/* Under the lock it can only have moved on. */
 	verdict = take_p(flow, kcolo_phase(pair), &pkt, skb, state);
-	kcolo_wait_unlock(flow);
+	kcolo_wait_unlock(flow, 0);
 	if (verdict == PASS_BEHIND) {
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
 		return kcolo_hold_behind(pair, skb, state);

@@ -103,20 +103,18 @@ bool kcolo_rule_says_bypass(const struct kcolo_pair *pair,
 }
 
 /**
- * kcolo_rule_bypass() - is a packet to be left alone, counted by its rule
+ * kcolo_rule_matches_bypass() - kcolo_rule_bypass() where there are rules
  * @pair: pair
  * @tuple: of the packet, as in packets of the guest
  *
  * Context: RCU.
  * Return: true if a rule says so.
  */
-bool kcolo_rule_bypass(struct kcolo_pair *pair, const struct kcolo_tuple *tuple)
+bool kcolo_rule_matches_bypass(struct kcolo_pair *pair,
+			       const struct kcolo_tuple *tuple)
 {
-	struct kcolo_rule *rule;
+	struct kcolo_rule *rule = find(pair, tuple);
 
-	if (list_empty(&pair->rules))
-		return false;
-	rule = find(pair, tuple);
 	if (!rule)
 		return false;
 	atomic64_inc(&rule->packets);

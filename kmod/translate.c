@@ -47,21 +47,17 @@ static void add_at(struct sk_buff *skb, struct tcphdr *th, u32 off, u32 add)
 }
 
 /**
- * kcolo_unlist() - make a list of whole segments an ordinary super-packet
+ * kcolo_unlist_segments() - kcolo_unlist() of such a list
  * @skb: skb->data is the IP header; its header may be reallocated
  * @pkt: the parsed packet
  *
- * Else what is done to its header would be done to its first segment only.
- *
  * Return: 0 or -ENOMEM, then nothing was changed.
  */
-int kcolo_unlist(struct sk_buff *skb, const struct kcolo_pkt *pkt)
+int kcolo_unlist_segments(struct sk_buff *skb, const struct kcolo_pkt *pkt)
 {
 	u32 len = pkt->end - pkt->l4;
 	struct tcphdr *th;
 
-	if (likely(!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST)))
-		return 0;
 	if (skb_unclone(skb, GFP_ATOMIC))
 		return -ENOMEM;
 	th = (struct tcphdr *)(skb->data + pkt->l4);

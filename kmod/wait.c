@@ -194,19 +194,17 @@ void kcolo_wait_differs(struct kcolo_flow *flow, u8 reason, u32 seq,
 	kcolo_wait_ask(flow, reason, seq, p, s);
 }
 
-static void compare(struct kcolo_flow *flow, u64 now)
+/* What the comparison has found since it had compared @before bytes. */
+static void found(struct kcolo_flow *flow, u64 before, enum kcolo_diff diff,
+		  const struct kcolo_seg *p, const struct kcolo_seg *s, u64 now)
 {
 	struct kcolo_cmp *c = &flow->cmp;
-	u64 before = c->compared;
-	struct kcolo_seg *p, *s;
-	enum kcolo_diff diff;
 
-	diff = kcolo_cmp_run(c, kcolo_payload_equal, &p, &s);
 	if (c->compared != before) {
 		flow->cmp_moved = now;
 		kcolo_count_n(flow->pair, COMPARED_BYTES, c->compared - before);
 	}
-	if (diff == KCOLO_DIFF_NONE) {
+	if (likely(diff == KCOLO_DIFF_NONE)) {
 		if (c->compared != before)
 			trace_compare_main(flow->pair, "same");
 		return;
@@ -214,6 +212,16 @@ static void compare(struct kcolo_flow *flow, u64 now)
 	trace_compare_main(flow->pair, "different");
 	kcolo_wait_differs(flow, diff == KCOLO_DIFF_FIN ? KCOLO_REASON_FIN :
 					   KCOLO_REASON_PAYLOAD, c->cmp, p, s);
+}
+
+static void compare(struct kcolo_flow *flow, u64 now)
+{
+	u64 before = flow->cmp.compared;
+	struct kcolo_seg *p, *s;
+	enum kcolo_diff diff;
+
+	diff = kcolo_cmp_run(&flow->cmp, kcolo_payload_equal, &p, &s);
+	found(flow, before, diff, p, s, now);
 }
 
 /**
@@ -233,19 +241,26 @@ bool kcolo_wait_meet(struct kcolo_flow *flow, enum kcolo_side side,
 		     const struct kcolo_seg *seg, const struct kcolo_pkt *pkt,
 		     struct sk_buff *skb, u64 now)
 {
+	const struct kcolo_seg *other = kcolo_cmp_meets(&flow->cmp, side, seg);
+	bool p = side == KCOLO_P;
 	struct kcolo_held held;
+	enum kcolo_diff diff;
+	u64 before;
 
-	if (!kcolo_cmp_meets(&flow->cmp, side, seg))
+	if (!other)
 		return false;
 	held.seg = *seg;
 	held.skb = skb;
 	held.l4 = pkt->l4;
 	held.data = pkt->data;
-	if (!kcolo_cmp_queue(&flow->cmp, side, &held.seg))
-		return false;
-	compare(flow, now);
-	kcolo_cmp_remove(&flow->cmp, side, &held.seg);
-	return !seq_after(seg->end, flow->cmp.cmp);
+	before = flow->cmp.compared;
+	diff = kcolo_cmp_meet(&flow->cmp, side, &held.seg, other,
+			      kcolo_payload_equal);
+	found(flow, before, diff, p ? &held.seg : other, p ? other : &held.seg, now);
+	/* What its side has said behind it. */
+	if (kcolo_cmp_waits(&flow->cmp, side))
+		compare(flow, now);
+	return diff == KCOLO_DIFF_NONE;
 }
 
 /**
@@ -258,13 +273,15 @@ void kcolo_wait_release(struct kcolo_flow *flow, u64 now)
 	struct kcolo_seg *seg, *p = NULL, *s = NULL;
 	struct kcolo_held *held, *next;
 
-	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p))) {
+	while (kcolo_cmp_waits(&flow->cmp, KCOLO_P) &&
+	       (seg = kcolo_cmp_pop(&flow->cmp, KCOLO_P, &p))) {
 		held = kcolo_held_of(seg);
 		kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
 				    now - held->since);
 		settle(flow, held);
 	}
-	while ((seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
+	while (kcolo_cmp_waits(&flow->cmp, KCOLO_S) &&
+	       (seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
 		held = kcolo_held_of(seg);
 		list_del(&held->list);
 		kcolo_hold_drop(flow->pair, held);

@@ -61,15 +61,16 @@ static inline bool kcolo_wait_idle(const struct kcolo_flow *flow)
 /**
  * kcolo_wait_unlock() - unlock a flow, send what may leave, tell if its state has changed
  * @flow: locked by the caller
+ * @now: monotonic ns, 0 if the caller has not asked for the time
  */
-static inline void kcolo_wait_unlock(struct kcolo_flow *flow)
+static inline void kcolo_wait_unlock(struct kcolo_flow *flow, u64 now)
 	__releases(&flow->lock)
 {
 	u8 state = kcolo_flow_state(flow);
 	bool changed = flow->told != state;
 
 	flow->told = state;
-	kcolo_flow_unlock(flow);
+	kcolo_flow_unlock_at(flow, now);
 	if (unlikely(changed))
 		kcolo_event_flow(flow);
 }

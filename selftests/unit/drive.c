@@ -125,13 +125,10 @@ static void leave_resets(struct flow *flow)
 	drop_queued(flow);
 }
 
-static void compare(struct flow *flow)
+static void found(struct flow *flow, enum kcolo_diff diff, const struct kcolo_seg *p, const struct kcolo_seg *s)
 {
 	struct kcolo_cmp *c = &flow->cmp;
-	struct kcolo_seg *p, *s;
-	enum kcolo_diff diff;
 
-	diff = kcolo_cmp_run(c, payload_equal, &p, &s);
 	if (diff == KCOLO_DIFF_NONE)
 		return;
 	flow->diff = diff;
@@ -141,19 +138,31 @@ static void compare(struct flow *flow)
 		fault(flow, "R7: the difference is not in the segments told");
 }
 
-/* As meet() does it: what the other side has said before need not be kept. */
+static void compare(struct flow *flow)
+{
+	struct kcolo_seg *p, *s;
+	enum kcolo_diff diff;
+
+	diff = kcolo_cmp_run(&flow->cmp, payload_equal, &p, &s);
+	found(flow, diff, p, s);
+}
+
+/* As kcolo_wait_meet(): what the other side has said before need not be kept. */
 static bool meet(struct flow *flow, enum kcolo_side side, struct packet *pkt)
 {
 	struct kcolo_cmp *c = &flow->cmp;
+	const struct kcolo_seg *other = kcolo_cmp_meets(c, side, &pkt->seg);
+	bool p = side == KCOLO_P;
+	enum kcolo_diff diff;
 
-	if (!kcolo_cmp_meets(c, side, &pkt->seg) ||
-	    !kcolo_cmp_queue(c, side, &pkt->seg))
+	if (!other)
 		return false;
-	compare(flow);
-	kcolo_cmp_remove(c, side, &pkt->seg);
+	diff = kcolo_cmp_meet(c, side, &pkt->seg, other, payload_equal);
+	found(flow, diff, p ? &pkt->seg : other, p ? other : &pkt->seg);
 	if (seq_after(pkt->seg.end, c->cmp) && c->state != KCOLO_CMP_DIFF)
 		fault(flow, "it meets, but was not compared");
-	return !seq_after(pkt->seg.end, c->cmp);
+	compare(flow);
+	return diff == KCOLO_DIFF_NONE;
 }
 
 static void release(struct flow *flow)
