@@ -3,7 +3,6 @@
 #include <linux/list_sort.h>
 #include <linux/mm.h>
 #include <linux/percpu_counter.h>
-#include <linux/siphash.h>
 #include <linux/slab.h>
 
 #include "kcolo.h"
@@ -14,30 +13,45 @@
 #define WALK_CHUNK	256	/* buckets between two chances to reschedule */
 
 static struct kmem_cache *flow_cache;
-static hsiphash_key_t flow_key;
+
+#define HASHED (sizeof(struct kcolo_tuple) / sizeof(u32))
+
+static u64 flow_key[HASHED + 1] __ro_after_init;
 
 /* All pairs of user namespaces together get an eighth of the memory (S4). */
 static struct percpu_counter total;
 static s64 total_max;
 
+/* Two words more of what is hashed, with the key's next two. */
+static u64 mix(u64 sum, const u64 *key, u32 a, u32 b)
+{
+	return sum + (key[0] + a) * (key[1] + b);
+}
+
 /*
- * Keyed, since the clients choose ports and addresses; short, each packet needs it. What
- * is left out of the short form is zero in all that take it.
+ * Clients choose ports and addresses, so it takes a key that they do not know: of two
+ * connections, however chosen, chance alone says whether they share a bucket (pairs are
+ * multiplied, the upper half counts: strongly universal). Short, each packet needs it;
+ * what is left out of the short form is zero in all that take it.
  */
 static struct hlist_head *bucket(const struct kcolo_pair *pair,
 				 const struct kcolo_tuple *t)
 {
-	u32 hash;
+	const u32 *word = (const u32 *)t;
+	u64 sum = flow_key[HASHED];
+	unsigned int i;
 
-	if (t->v6 || t->vlan)
-		hash = hsiphash(t, sizeof(*t), &flow_key);
-	else
-		hash = hsiphash_4u32((__force u32)t->src.w[0],
-				     (__force u32)t->dst.w[0],
-				     (__force u32)t->sport << 16 |
-				     (__force u32)t->dport,
-				     (u32)t->frag << 16 | t->proto, &flow_key);
-	return &pair->flows[hash & pair->flow_mask];
+	if (t->v6 || t->vlan) {
+		for (i = 0; i < HASHED; i += 2)
+			sum = mix(sum, &flow_key[i], word[i], word[i + 1]);
+	} else {
+		sum = mix(sum, &flow_key[0], (__force u32)t->src.w[0],
+			  (__force u32)t->dst.w[0]);
+		sum = mix(sum, &flow_key[2],
+			  (__force u32)t->sport << 16 | (__force u32)t->dport,
+			  (u32)t->frag << 16 | t->proto);
+	}
+	return &pair->flows[sum >> 32 & pair->flow_mask];
 }
 
 static bool same(const struct kcolo_tuple *a, const struct kcolo_tuple *b)
