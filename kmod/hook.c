@@ -35,6 +35,7 @@
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_zones.h>
 
+#include "secondary.h"
 #include "trace.h"
 #include "vlan.h"
 #include "zone.h"
@@ -288,8 +289,11 @@ static unsigned int pre_primary(void *priv, struct sk_buff *skb,
 static unsigned int pre_track(void *priv, struct sk_buff *skb,
 			      const struct nf_hook_state *state)
 {
-	struct kcolo_port *port = port_in(priv, skb, state);
+	struct kcolo_port *port;
 
+	if (likely(!kcolo_secondary_new(skb)))
+		return NF_ACCEPT;
+	port = port_in(priv, skb, state);
 	/* F1: after the failover new connections are not touched. */
 	if (port && port->pair->role == KCOLO_ROLE_SECONDARY &&
 	    kcolo_state(port->pair) != KCOLO_STATE_FAILOVER)
@@ -469,7 +473,7 @@ static unsigned int take_tagged(struct kcolo_net *kn, struct kcolo_port *port,
 		verdict = track_tagged(old, skb, state);
 	else if (pair && pair->role == KCOLO_ROLE_SECONDARY && !failed_over)
 		verdict = track_tagged(pair, skb, state);
-	if (verdict == NF_ACCEPT && pair &&
+	if (verdict == NF_ACCEPT && pair && kcolo_secondary_new(skb) &&
 	    pair->role == KCOLO_ROLE_SECONDARY && !failed_over)
 		verdict = kcolo_secondary_track(pair, skb, state, port->is_vm);
 	return verdict == NF_ACCEPT && pair ? hold(port, skb, state) : verdict;

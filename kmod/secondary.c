@@ -77,10 +77,26 @@ static bool left_alone(struct kcolo_pair *pair, const struct kcolo_pkt *pkt,
 	return kcolo_rule_bypass(pair, &reverse);
 }
 
-static noinline unsigned int track_new(struct kcolo_pair *pair, struct sk_buff *skb,
-				       const struct nf_hook_state *state,
-				       struct nf_conn *ct, bool from_vm)
+/**
+ * kcolo_secondary_track() - give a new connection room for its offset
+ * @pair: a secondary pair
+ * @skb: at PRE_ROUTING, just behind conntrack; kcolo_secondary_new() was true
+ * @state: the hook's
+ * @from_vm: comes from the guest's port, else from the peer's
+ *
+ * Extensions can only be added to a conntrack that nobody else sees yet, so the
+ * SYN is the one chance. The handshake's ACK is in the primary's space; the
+ * window tracker must not judge it.
+ *
+ * Return: a verdict; at a limit new connections are refused, those that live are
+ * not touched (W7).
+ */
+unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
+				   const struct nf_hook_state *state,
+				   bool from_vm)
 {
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
 	struct kcolo_pkt pkt;
 	int room;
 
@@ -107,33 +123,6 @@ static noinline unsigned int track_new(struct kcolo_pair *pair, struct sk_buff *
 	atomic_inc(&pair->flow_n);
 	nf_ct_set_tcp_be_liberal(ct);
 	return NF_ACCEPT;
-}
-
-/**
- * kcolo_secondary_track() - give a new connection room for its offset
- * @pair: a secondary pair
- * @skb: at PRE_ROUTING, just behind conntrack
- * @state: the hook's
- * @from_vm: comes from the guest's port, else from the peer's
- *
- * Extensions can only be added to a conntrack that nobody else sees yet, so the
- * SYN is the one chance. The handshake's ACK is in the primary's space; the
- * window tracker must not judge it.
- *
- * Return: a verdict; at a limit new connections are refused, those that live are
- * not touched (W7).
- */
-unsigned int kcolo_secondary_track(struct kcolo_pair *pair, struct sk_buff *skb,
-				   const struct nf_hook_state *state,
-				   bool from_vm)
-{
-	enum ip_conntrack_info ctinfo;
-	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
-
-	if (likely(ctinfo != IP_CT_NEW) || !ct || nf_ct_is_confirmed(ct) ||
-	    nf_ct_is_template(ct) || nf_ct_protonum(ct) != IPPROTO_TCP)
-		return NF_ACCEPT;
-	return track_new(pair, skb, state, ct, from_vm);
 }
 
 static void hear_vm_clock(struct kcolo_conn *conn, u32 tsval)

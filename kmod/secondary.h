@@ -3,6 +3,8 @@
 #ifndef _KCOLO_SECONDARY_H
 #define _KCOLO_SECONDARY_H
 
+#include <net/netfilter/nf_conntrack.h>
+
 #include "kcolo.h"
 
 /**
@@ -46,6 +48,21 @@ struct kcolo_cursor {
 	unsigned int bucket;
 	unsigned int index;
 };
+
+/**
+ * kcolo_secondary_new() - may this packet begin a connection
+ * @skb: at PRE_ROUTING, just behind conntrack
+ *
+ * Return: true if its conntrack is new and TCP's; all others need no extension.
+ */
+static inline bool kcolo_secondary_new(const struct sk_buff *skb)
+{
+	enum ip_conntrack_info ctinfo;
+	const struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	return ct && unlikely(ctinfo == IP_CT_NEW) && !nf_ct_is_confirmed(ct) &&
+	       !nf_ct_is_template(ct) && nf_ct_protonum(ct) == IPPROTO_TCP;
+}
 
 int kcolo_secondary_restore(struct kcolo_pair *pair,
 			    const struct kcolo_secondary_flow *info);
