@@ -5,7 +5,7 @@
 #include "kcolo.h"
 #include "trace.h"
 
-#define BLOCK	(4 * sizeof(u64))
+#define BLOCK	(8 * sizeof(u64))
 
 static u64 unlike(const u8 *a, const u8 *b)
 {
@@ -19,7 +19,9 @@ static u32 equal_blocks(const u8 *a, const u8 *b, u32 len)
 
 	while (a != last) {
 		if (unlike(a, b) | unlike(a + 8, b + 8) |
-		    unlike(a + 16, b + 16) | unlike(a + 24, b + 24))
+		    unlike(a + 16, b + 16) | unlike(a + 24, b + 24) |
+		    unlike(a + 32, b + 32) | unlike(a + 40, b + 40) |
+		    unlike(a + 48, b + 48) | unlike(a + 56, b + 56))
 			break;
 		a += BLOCK;
 		b += BLOCK;
