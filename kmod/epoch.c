@@ -152,8 +152,9 @@ static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
 		kcolo_epoch_adopt(flow, &held->seg);
 		if (kcolo_wait_place(flow, held, kcolo_cmp_put(c, KCOLO_P, &held->seg)))
 			continue;
-		kcolo_wait_refuse_far(flow, &held->seg, held->skb);
-		kcolo_hold_drop(flow->pair, held);
+		/* R11: near to what was compared, far from the barrier. */
+		kcolo_wait_ask(flow, KCOLO_REASON_MALFORMED, held->seg.seq, NULL, NULL);
+		kcolo_wait_drop_reset(flow, held);
 	}
 	kcolo_epoch_take_early(flow, kcolo_tag(phase.epoch));
 	kcolo_wait_advance(flow, ktime_get_mono_fast_ns());

@@ -49,6 +49,23 @@ def c1_begin_freezes(f):
 
 
 @case()
+def c2_out_of_all_reason_after_the_commit(f):
+    """A repeat that is near the compared bytes may be far from what a commit goes on with: dropped, and accounted for once."""
+    f.expect_queued = None
+    c = f.open()
+    c.both('PA', 100)
+    early = c.pvm('PA', 100, at=0x30000000)
+    f.held(1)
+    f.begin()
+    c.pvm('PA', 100, at=-0x20000000)
+    f.held(2)
+    f.commit()
+    c.out(early)
+    f.expect_event('miscompare', reason='malformed')
+    f.wait_stats(held=0, dropped_reset=1, malformed=0)
+
+
+@case()
 def c1_client_packets_pass(f):
     """Towards the guests everything passes, and is mirrored."""
     c = f.open()
