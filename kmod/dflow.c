@@ -130,6 +130,7 @@ static void give_up(struct kcolo_flow *flow, struct kcolo_dgram *p,
 	if (!s)
 		return;
 	kcolo_dgram_remove(KCOLO_S, s);
+	kcolo_count(flow->pair, SECONDARY_HEARD);
 	drop_s(flow, held_of(s));
 }
 
@@ -208,6 +209,7 @@ static void found(struct kcolo_flow *flow, const struct kcolo_dgram *p,
 	flow->cmp.compared += p->len;
 	kcolo_histogram_add(flow->pair, KCOLO_HISTOGRAM_LAG,
 			    s->since - p->since);
+	kcolo_count(flow->pair, SECONDARY_HEARD);
 	kcolo_count(flow->pair, COMPARED_DATAGRAMS);
 	kcolo_count_n(flow->pair, COMPARED_BYTES, p->len);
 }
@@ -246,12 +248,13 @@ static void take_early(struct kcolo_flow *flow, u8 tag)
 	}
 }
 
-static void drop_queued(struct kcolo_flow *flow)
+static void drop_queued(struct kcolo_flow *flow, int why)
 {
 	struct kcolo_held *held, *next;
 
 	list_for_each_entry_safe(held, next, &flow->queued, list) {
 		kcolo_dgram_remove(KCOLO_S, &held->dg);
+		this_cpu_inc(flow->pair->stats->v[why]);
 		drop_s(flow, held);
 	}
 }
@@ -278,9 +281,7 @@ void kcolo_dflow_sync(struct kcolo_flow *flow, struct kcolo_phase phase)
 	flow->epoch = phase.epoch;
 	flow->asked = false;
 	flow->frozen = false;
-	list_for_each_entry(held, &flow->queued, list)
-		kcolo_count(flow->pair, SECONDARY_STALE);
-	drop_queued(flow);
+	drop_queued(flow, KCOLO_A_STATS_SECONDARY_STALE);
 	/* What came after the barrier has not been compared with anything yet. */
 	list_for_each_entry_safe(held, next, &flow->held, list) {
 		if (held->gen == phase.gen)
@@ -638,7 +639,7 @@ void kcolo_dflow_let_go(struct kcolo_flow *flow)
 		kcolo_dgram_remove(KCOLO_P, &held->dg);
 		kcolo_flow_let_out(flow, held);
 	}
-	drop_queued(flow);
+	drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 	drop_early(flow);
 	forget(flow);
 }
@@ -663,7 +664,7 @@ void kcolo_dflow_purge(struct kcolo_flow *flow, const struct net_device *dev,
 	kcolo_hold_purge(flow->pair, &flow->outbox, dev);
 	if (dev || flow->dead)
 		return;
-	drop_queued(flow);
+	drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 	drop_early(flow);
 	forget(flow);
 }

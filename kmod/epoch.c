@@ -39,7 +39,9 @@ static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 		list_add_tail(&held->list, &flow->queued);
 		return;
 	}
-	if (!new)
+	if (new)
+		kcolo_count(pair, SECONDARY_HEARD);
+	else
 		kcolo_hear_count_s(pair, &held->seg, fate);
 	kcolo_hold_drop(pair, held);
 }
@@ -133,9 +135,7 @@ static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
 	flow->frozen = false;
 	flow->shut_since = 0;
 	kcolo_window_commit(&flow->win);
-	list_for_each_entry(held, &flow->queued, list)
-		kcolo_count(flow->pair, SECONDARY_STALE);
-	kcolo_wait_drop_queued(flow);
+	kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_STALE);
 	cut_at_barrier(flow, phase.gen, &later);
 	if (flow->gen == phase.gen)
 		back_to_barrier(flow);

@@ -68,7 +68,7 @@ bool kcolo_hear_first_syn(struct kcolo_flow *flow, enum kcolo_side side,
 
 	if (!kcolo_cmp_is_new_syn(c, side, seg))
 		return false;
-	kcolo_wait_drop_queued(flow);
+	kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 	if (side == KCOLO_P) {
 		kcolo_wait_drop_held(flow);
 		memset(&flow->client, 0, sizeof(flow->client));

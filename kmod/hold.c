@@ -167,12 +167,11 @@ static void send_one(struct kcolo_pair *pair, struct kcolo_held *held, u64 now)
 	struct net_device *dev = skb->dev;
 
 	trace_release(pair, held);
-	if (pair->role == KCOLO_ROLE_PRIMARY) {
-		kcolo_count(pair, RELEASED);
-		kcolo_count_n(pair, RELEASED_BYTES, skb->len);
+	kcolo_count(pair, RELEASED);
+	kcolo_count_n(pair, RELEASED_BYTES, skb->len);
+	if (pair->role == KCOLO_ROLE_PRIMARY)
 		kcolo_histogram_add(pair, KCOLO_HISTOGRAM_HOLD,
 				    now - held->since);
-	}
 	account(pair, held, -1);
 	held->okfn(pair->net, NULL, skb);
 	dev_put(dev);
@@ -257,6 +256,8 @@ unsigned int kcolo_hold_behind(struct kcolo_pair *pair, struct sk_buff *skb,
 	}
 	if (pair->role == KCOLO_ROLE_PRIMARY)
 		kcolo_count(pair, HOLD);
+	else
+		kcolo_count(pair, WAITED);
 	trace_hold(pair, held);
 	list_add(&held->list, &list);
 	kcolo_hold_send(pair, &list, 0);

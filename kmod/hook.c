@@ -410,6 +410,8 @@ static noinline unsigned int not_plain(struct kcolo_port *port, struct sk_buff *
 	if (port->pair->role == KCOLO_ROLE_PRIMARY) {
 		if (port->is_vm)
 			return NF_ACCEPT;
+		kcolo_count(port->pair, SECONDARY_PACKETS);
+		kcolo_count_n(port->pair, SECONDARY_BYTES, skb->len);
 		kcolo_count(port->pair, SECONDARY_IGNORED);
 		return NF_DROP;
 	}

@@ -111,8 +111,10 @@ static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 
 		fate = kcolo_cmp_put(&flow->cmp, KCOLO_S, seg);
 		kcolo_hear_window(flow, KCOLO_S, seg, pkt->win);
-		if (new)
+		if (new) {
+			kcolo_count(pair, SECONDARY_HEARD);
 			return HEARD;
+		}
 		if (sack != flow->cmp.side[KCOLO_S].ack)
 			flow->ack_moved = flow->s_heard;
 	}
@@ -125,8 +127,10 @@ static enum heard hear_s(struct kcolo_flow *flow, struct kcolo_phase phase,
 		return HEARD;
 	}
 	if (!early && phase.state == KCOLO_STATE_RUNNING &&
-	    kcolo_wait_meet(flow, KCOLO_S, seg, pkt, skb, flow->s_heard))
+	    kcolo_wait_meet(flow, KCOLO_S, seg, pkt, skb, flow->s_heard)) {
+		kcolo_count(pair, SECONDARY_HEARD);
 		return HEARD_COMPARED;
+	}
 	held = keep_s(flow, seg, pkt, tag, skb, state);
 	if (!held)
 		return HEARD;

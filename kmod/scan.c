@@ -68,7 +68,7 @@ static void bury(struct kcolo_flow *flow, u64 now, u32 ms)
 		kcolo_wait_drop_reset(flow, held);
 	}
 	if (kcolo_waits_since(&flow->queued, now, ms))
-		kcolo_wait_drop_queued(flow);
+		kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 }
 
 /*
@@ -191,7 +191,7 @@ static void scan_flow(struct kcolo_flow *flow, void *now)
 		seek_partner(flow, *(u64 *)now);
 	if (idle_too_long(flow) && list_empty(&flow->held) &&
 	    list_empty(&flow->outbox) && !flow->releasing) {
-		kcolo_wait_drop_queued(flow);
+		kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 		kcolo_wait_drop_early(flow, 0);
 		kcolo_count(pair, FLOWS_CLOSED);
 		kcolo_flow_remove(flow);

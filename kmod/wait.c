@@ -69,14 +69,16 @@ void kcolo_wait_unhold(struct kcolo_flow *flow, struct kcolo_held *held)
 /**
  * kcolo_wait_drop_queued() - forget what S has said and nobody compared
  * @flow: locked by the caller
+ * @why: the counter
  */
-void kcolo_wait_drop_queued(struct kcolo_flow *flow)
+void kcolo_wait_drop_queued(struct kcolo_flow *flow, int why)
 {
 	struct kcolo_held *held, *next;
 
 	list_for_each_entry_safe(held, next, &flow->queued, list) {
 		kcolo_cmp_remove(&flow->cmp, KCOLO_S, &held->seg);
 		list_del(&held->list);
+		this_cpu_inc(flow->pair->stats->v[why]);
 		kcolo_hold_drop(flow->pair, held);
 	}
 }
@@ -145,7 +147,7 @@ static void leave_resets(struct kcolo_flow *flow)
 		kcolo_wait_unhold(flow, held);
 		kcolo_wait_drop_reset(flow, held);
 	}
-	kcolo_wait_drop_queued(flow);
+	kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 }
 
 /**
@@ -284,6 +286,7 @@ void kcolo_wait_release(struct kcolo_flow *flow, u64 now)
 	       (seg = kcolo_cmp_pop(&flow->cmp, KCOLO_S, &s))) {
 		held = kcolo_held_of(seg);
 		list_del(&held->list);
+		kcolo_count(flow->pair, SECONDARY_HEARD);
 		kcolo_hold_drop(flow->pair, held);
 	}
 	list_for_each_entry_safe(held, next, &flow->gated, seg.gated) {
@@ -372,7 +375,7 @@ void kcolo_primary_let_go(struct kcolo_flow *flow, void *data)
 			INIT_LIST_HEAD(&held->list);
 			kcolo_wait_let_out(flow, held);
 		}
-		kcolo_wait_drop_queued(flow);
+		kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 		kcolo_wait_drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}
@@ -402,7 +405,7 @@ void kcolo_primary_purge(struct kcolo_flow *flow, void *dev)
 	}
 	kcolo_hold_purge(flow->pair, &flow->outbox, dev);
 	if (!dev && !flow->dead) {
-		kcolo_wait_drop_queued(flow);
+		kcolo_wait_drop_queued(flow, KCOLO_A_STATS_SECONDARY_DROPPED);
 		kcolo_wait_drop_early(flow, 0);
 		kcolo_flow_remove(flow);
 	}

@@ -93,7 +93,7 @@ static inline void kcolo_hear_window(struct kcolo_flow *flow, enum kcolo_side si
 }
 
 /**
- * kcolo_hear_count_s() - count a packet of S that is not compared
+ * kcolo_hear_count_s() - count a packet of S that is not kept
  * @pair: whose
  * @seg: what it says
  * @fate: what the comparison said of it
@@ -101,18 +101,20 @@ static inline void kcolo_hear_window(struct kcolo_flow *flow, enum kcolo_side si
 static inline void kcolo_hear_count_s(struct kcolo_pair *pair, const struct kcolo_seg *seg,
 				      enum kcolo_fate fate)
 {
-	if (fate == KCOLO_FATE_COVERED && seg->seq != seg->end)
-		kcolo_count(pair, SECONDARY_COVERED);
-	else if (fate == KCOLO_FATE_FAR)
+	if (fate == KCOLO_FATE_FAR)
 		kcolo_count(pair, SECONDARY_MALFORMED);
 	else if (fate == KCOLO_FATE_UNKNOWN)
 		kcolo_count(pair, SECONDARY_UNMATCHED);
+	else if (fate != KCOLO_FATE_RST && seg->seq != seg->end)
+		kcolo_count(pair, SECONDARY_COVERED);
+	else
+		kcolo_count(pair, SECONDARY_HEARD);
 }
 
 /* wait.c */
 void kcolo_wait_let_out(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_wait_unhold(struct kcolo_flow *flow, struct kcolo_held *held);
-void kcolo_wait_drop_queued(struct kcolo_flow *flow);
+void kcolo_wait_drop_queued(struct kcolo_flow *flow, int why);
 void kcolo_wait_drop_reset(struct kcolo_flow *flow, struct kcolo_held *held);
 void kcolo_wait_drop_held(struct kcolo_flow *flow);
 void kcolo_wait_drop_early(struct kcolo_flow *flow, u8 tag);

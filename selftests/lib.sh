@@ -376,16 +376,30 @@ in_state() {
 	[ "$(pair_field "$1" state)" = "$2" ]
 }
 
-# Every packet that was ever held has left, was dropped for a reason that is counted, or is still held.
-balance() {
-	local stats name
-	local -A n=()
-	stats=$(kcolo -n ph -j stats show pair "$PAIR")
-	for name in hold released flushed dropped_reset held; do
-		n[$name]=$(json $name <<<"$stats")
-		echo "$name ${n[$name]}"
+# ctrs NETNS: all counters of the pair on that host, for declare -A.
+ctrs() {
+	echo "($(kcolo -n "$1" -j stats show pair "$PAIR" | tr ',' '\n' | sed -nE 's/.*"([a-z_]+)": ?([0-9]+).*/[\1]=\2/p'))"
+}
+
+# adds_up NETNS COUNTER FATE...: what the one has counted is all in the others.
+adds_up() {
+	local name sum=0 said=
+	local -A n
+	eval "n=$(ctrs "$1")"
+	for name in "${@:3}"; do
+		sum=$((sum + n[$name]))
+		said+=" $name ${n[$name]}"
 	done
-	[ "${n[hold]}" ] && [ "${n[hold]}" -eq $((n[released] + n[flushed] + n[dropped_reset] + n[held])) ]
+	echo "$1: $2 ${n[$2]}, in all $sum:$said"
+	[ "${n[$2]}" ] && [ "${n[$2]}" = $sum ]
+}
+
+# Every packet has left, was dropped for a reason that is counted, or is still held: see Documentation/operating.rst.
+balance() {
+	adds_up ph primary_packets passed hold malformed overflow &&
+	adds_up ph hold released flushed dropped_reset held &&
+	adds_up ph secondary_packets secondary_{heard,covered,unmatched,surplus,stale,refused,ignored,rule,bypass,malformed,dropped} queued &&
+	{ ! have_pair sh || adds_up sh waited released wait_flushed held; }
 }
 
 # The counters are not read in one instant, so under traffic it may take another look.

@@ -244,6 +244,8 @@ static const char *const stats_attrs[] = {
 	"events-lost",
 	"options-stripped",
 	"signed",
+	"secondary-heard",
+	"secondary-dropped",
 };
 
 const struct names names_stats_attrs = {
@@ -251,5 +253,5 @@ const struct names names_stats_attrs = {
 	.name = stats_attrs,
 };
 
-_Static_assert(KCOLO_A_STATS_MAX == 70,
+_Static_assert(KCOLO_A_STATS_MAX == 72,
 	       "run spec-names.py: the spec has changed");
