@@ -164,7 +164,7 @@ static enum result run_stream(int fd)
 		struct pollfd p = { .fd = fd };
 		uint64_t rate = opt.rate, due = rate ? rate * (now_ms() - started) / 1000 : UINT64_MAX;
 		bool paused = received > due, full = sent > due;
-		int unacked = 0;
+		int unacked = 0, wait = 50;
 		ssize_t n;
 
 		/* The server has ended its side, this one goes on. */
@@ -174,7 +174,13 @@ static enum result run_stream(int fd)
 			p.events |= POLLIN;
 		if (give && !full)
 			p.events |= POLLOUT;
-		poll(&p, 1, paused || full ? 10 : 50);
+		/* Until one of the two may go on. */
+		if (paused || full) {
+			uint64_t ahead = (paused && (!full || received < sent) ? received : sent) - due;
+
+			wait = ahead * 1000 / rate < 50 ? ahead * 1000 / rate + 1 : 50;
+		}
+		poll(&p, 1, wait);
 
 		if (opt.abort && received + sent >= opt.abort_at) {
 			struct linger linger = { .l_onoff = 1 };
