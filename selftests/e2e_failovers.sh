@@ -31,18 +31,9 @@ services_up() {
 	done
 }
 
-# The dead host comes back empty, and the guest that has taken over is the secondary's again.
 start_over() {
-	local ns
-	for ns in pv sv cl; do ss -N $ns -HnK state connected >/dev/null; done
 	at sh nft delete table netdev hole 2>/dev/null
-	kcolo -n ph pair del "$PAIR" force && kcolo -n sh pair del "$PAIR" force &&
-	with_script sh kcolo-secondary down vm vm &&
-	ip -n sh link set vm nomaster &&
-	with_script sh kcolo-secondary up bridge br1 vm vm peer peer || return
-	ip -n lan link set ph up
-	ip -n ph link set peer up
-	bridge -n lan fdb del "$GUEST_MAC" dev sh master 2>/dev/null
+	come_back || return
 	rm -f "$TMP"/nginx.*/put/*
 }
 

@@ -17,15 +17,6 @@ offload() { # on|off
 	return 0
 }
 
-# Each of these goes on until it is told to stop, and fails at its first failure. It leaves the machine some time.
-loop() { # NAME COMMAND...
-	local name=$1
-	shift
-	# shellcheck disable=SC2016 # the inner shell knows
-	bg "$name" cl bash -c 'n=0; while [ ! -e "$0/stop" ]; do "$@" >"$0/$$.out" 2>&1 || { cat "$0/$$.out"; exit 1; }; n=$((n + 1)); sleep 0.1; done; echo $n' \
-		"$TMP" "$@"
-}
-
 # What the link between the hosts loses of the secondary the primary's client never gets, and nobody repeats a datagram: with loss
 # a question may stay without an answer. How many were lost is counted at the link (lossy_link) and compared with what was asked.
 dig_one() { # IP-VERSION

@@ -104,6 +104,14 @@ bg() {
 	PID[$name]=$!
 }
 
+# loop NAME COMMAND...: the client does it again and again until there is $TMP/stop, with a pause ($pause seconds, 0.1), and ends at its
+# first failure; last it tells how often.
+loop() {
+	# shellcheck disable=SC2016 # the inner shell knows
+	bg "$1" cl bash -c 'n=0; while [ ! -e "$0/stop" ]; do "${@:3}" >"$0/$1.once" 2>&1 || { cat "$0/$1.once"; exit 1; }; n=$((n + 1)); sleep "$2"; done; echo $n' \
+		"$TMP" "$1" "${pause:-0.1}" "${@:2}"
+}
+
 running() {
 	kill -0 "${PID[$1]}" 2>/dev/null
 }
@@ -316,6 +324,20 @@ hosts_up() {
 # Connect the secondary guest to the clients, and tell their switch.
 takeover() {
 	with_script sh kcolo-secondary takeover vm vm bridge br0 announce $GUEST_MAC "${GUEST[4]}" "${GUEST[6]}"
+}
+
+# The dead host comes back empty, and the guest that has taken over is the secondary's again.
+come_back() {
+	local ns
+	for ns in pv sv cl; do ss -N $ns -HnK state connected >/dev/null; done
+	kcolo -n ph pair del "$PAIR" force && kcolo -n sh pair del "$PAIR" force &&
+	with_script sh kcolo-secondary down vm vm &&
+	ip -n sh link set vm nomaster &&
+	with_script sh kcolo-secondary up bridge br1 vm vm peer peer || return
+	ip -n lan link set ph up
+	ip -n ph link set peer up
+	bridge -n lan fdb del "$GUEST_MAC" dev sh master 2>/dev/null
+	return 0
 }
 
 # A cable carries copies. Here both hosts are one kernel and the mirror's clone shares its bytes with the frame that the
