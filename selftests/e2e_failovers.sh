@@ -115,8 +115,7 @@ no_holes() {
 
 # A few looks are enough: each of them is four processes.
 holes_seen() {
-	local i
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		sleep 0.4
 		! holes_open || return 0
 	done

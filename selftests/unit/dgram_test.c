@@ -125,7 +125,12 @@ TEST_F(read, masks)
 	EXPECT_EQ(0, memcmp(&want, &self->tuple, sizeof(want)));
 }
 
-TEST(r8_random_schedules)
+FIXTURE(schedules) {};
+FIXTURE_SETUP(schedules) {}
+FIXTURE_TEARDOWN(schedules) {}
+
+/* Four seconds on a machine that does nothing else. */
+TEST_F_TIMEOUT(schedules, r8_random_schedules, 600)
 {
 	u8 input[160];
 	unsigned int i, k;
