@@ -175,7 +175,8 @@ impair_links() {
 }
 
 once() {
-	at cl nft reset counters >/dev/null
+	# It remembers each connection.
+	at cl nft 'flush set inet seen said; flush set inet seen heard; reset counters' >/dev/null
 	impair_links
 	epoch=0
 	kcolo -n ph pair add "$PAIR" role primary vm vm peer peer timeout 60000 &&
