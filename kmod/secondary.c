@@ -26,6 +26,7 @@
 
 #define QUOTE_MAX	512		/* headers before the end of a quoted one */
 #define OLD_SEQ		0xffff		/* how old a client's segment may be */
+#define BEYOND		(-(1U << 30))	/* see open_beyond() */
 
 /**
  * struct stamps - the timestamps of a segment
@@ -140,6 +141,34 @@ static void hear_vm_clock(struct kcolo_conn *conn, u32 tsval)
 	conn->flags |= KCOLO_CONN_TS_HEARD;
 }
 
+/*
+ * F1: the guest was opening a connection when the host failed over, and the other
+ * end may have got the primary's SYN; its answer was lost on the mirror. Two guests
+ * of one origin choose numbers close together, and what comes with another ISN
+ * inside of the window resets a handshake. So the guest's SYN is moved out of any
+ * window, and behind what is left of an older connection: the other end then says
+ * in an ACK what it knows.
+ */
+static void open_beyond(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
+			const struct stamps *ts)
+{
+	u8 flags = pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_ACK);
+
+	if (conn->state == KCOLO_CONN_SYN && conn->in == IP_CT_DIR_REPLY &&
+	    flags == KCOLO_TCP_SYN && !ts->sig)
+		conn->offset = BEYOND;
+}
+
+/*
+ * Takes such an ACK for the primary's ISN, until a SYN-ACK comes. Where it is the
+ * answer to a SYN with that very number it is of an older connection, which the
+ * guest is to reset (RFC 9293, 3.5.1).
+ */
+static void open_as_primary(struct kcolo_conn *conn, u32 offset)
+{
+	conn->offset = conn->offset == offset ? BEYOND : offset;
+}
+
 /* From the guest: its SYN or SYN-ACK names its ISN, a later byte ends learning. */
 static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 		    const struct stamps *ts, bool failed_over)
@@ -156,6 +185,8 @@ static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 		conn->ts = (struct kcolo_ts){};
 		if (pkt->flags & KCOLO_TCP_ACK)
 			conn->ts.off = pkt->ack;
+		if (failed_over)
+			conn->flags = KCOLO_CONN_TOOK_OVER;
 	} else if (conn->state == KCOLO_CONN_LEARNT &&
 		   pkt->seq_end != pkt->seq &&
 		   seq_after(pkt->seq_end, conn->isn + 1)) {
@@ -166,6 +197,7 @@ static void hear_vm(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 	if (!failed_over || conn->flags & KCOLO_CONN_TOOK_OVER)
 		return;
 	conn->flags |= KCOLO_CONN_TOOK_OVER;
+	open_beyond(conn, pkt, ts);
 	/* A handshake that is not complete yet will name the right offset. */
 	if (kcolo_conn_ts_ok(conn))
 		kcolo_ts_take_over(&conn->ts);
@@ -243,6 +275,11 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	/* A refusal of the guest's SYN is heeded only with the right number. */
 	if (pkt->flags & KCOLO_TCP_RST && !answer)
 		return;
+	if (!(pkt->flags & KCOLO_TCP_SYN) && !answer &&
+	    conn->state == KCOLO_CONN_SYN && conn->offset) {
+		open_as_primary(conn, offset);
+		return;
+	}
 	if (!answer && !in_window(conn, pkt->seq))
 		return;
 	/* W4: not held back, a later ack may cover data of the primary. */
@@ -262,8 +299,6 @@ static void find_shift(const struct kcolo_conn *conn,
 	/* The guard alone is no reason to break a signature. */
 	bool stamped = ts->ok && !ts->sig && kcolo_conn_ts_ok(conn);
 
-	if (conn->state < KCOLO_CONN_LEARNT)
-		return;
 	if (from_vm) {
 		shift->seq = -conn->offset;
 		if (stamped)
@@ -411,7 +446,7 @@ static void find_quoted_shift(struct kcolo_pair *pair,
 		return;
 	spin_lock_bh(&ct->lock);
 	if (kcolo_conn_load(&conn, ct, from_vm ? dir : !dir) &&
-	    conn.epoch == epoch && conn.state >= KCOLO_CONN_LEARNT) {
+	    conn.epoch == epoch) {
 		u32 tsoff = kcolo_conn_ts_ok(&conn) ? conn.ts.off : 0;
 
 		if (from_vm)

@@ -2,7 +2,9 @@
 """W4, W5: connections that the guest opens; the first packet that comes back already needs its ack translated."""
 
 from harness import case, equal
+from packet import options
 from primary_tcp import OFFSETS
+from quoted import quote, to_vm
 
 
 def open_by_vm(f, **kw):
@@ -165,6 +167,109 @@ def f1_active_open_in_the_handshake(f):
     c.mirror('SA', ack=0)
     c.svm('A')
     c.talk()
+
+
+# By what the guest's SYN is moved where the other end may know the primary's.
+BEYOND = -(1 << 30)
+CLOSE = {'0': 0, '1': 1, 'm1': -1, 'window': 64000, 'mwindow': -64000, 'far': 0x89abcdef}
+
+
+def interrupted(f, **kw):
+    """The failover comes while the guest opens a connection; its next SYN is moved."""
+    c = f.conn(**kw)
+    c.svm('S')
+    f.fail_over()
+    c.svm('S', at=-1, known=BEYOND)
+    return c
+
+
+@case('secondary', each=CLOSE)
+def f1_active_open_interrupted(f, offset):
+    """The server has got PVM's SYN, and says so in an ACK: the guest's next SYN has that number, also when it comes again."""
+    c = interrupted(f, offset=offset)
+    c.svm('S', at=-1, known=BEYOND)
+    c.known = c.offset
+    c.mirror('A', at=0, ack=0)
+    for n in range(2):
+        c.svm('S', at=-1)
+    c.mirror('SA', at=-1, ack=0)
+    c.svm('A')
+    c.talk()
+    f.wait_stats(learnt=1)
+
+
+@case('secondary', each=CLOSE)
+def f1_active_open_interrupted_syn_ack(f, offset):
+    """The server repeats its SYN-ACK before it answers the SYN, whose answer is then an ACK like any other."""
+    c = interrupted(f, offset=offset)
+    c.known = c.offset
+    c.mirror('SA', ack=0)
+    c.mirror('A', ack=0)
+    c.svm('A')
+    c.talk()
+    f.wait_stats(learnt=1)
+
+
+@case('secondary', each={'accepted': 'SA', 'refused': 'RA'})
+def f1_active_open_interrupted_unheard(f, answer):
+    """PVM's SYN never arrived: the server answers the moved one."""
+    c = interrupted(f, offset=BEYOND)
+    c.known = c.offset
+    if answer == 'RA':
+        c.mirror('RA', at=0, ack=0)
+        return
+    c.mirror('SA', ack=0)
+    c.svm('A')
+    c.talk()
+    c.svm('FA')
+    c.mirror('FA')
+    c.svm('A')
+
+
+@case('secondary')
+def f1_active_open_interrupted_older_connection(f):
+    """The server's ACK is of a connection that is over; the guest resets that, as it would alone, and tries again."""
+    c = interrupted(f)
+    c.mirror('A', at=0, ack=0, known=c.offset)
+    c.svm('S', at=-1, known=c.offset)
+    c.mirror('A', at=0, ack=0, known=BEYOND)
+    c.actual = BEYOND
+    c.svm('R', at=0, ack=-1, known=BEYOND)
+    c.actual = c.offset
+    c.svm('S', at=-1)
+    c.pisn = c.sisn
+    c.actual = c.known = 0
+    c.c_nxt = -1
+    c.mirror('SA', ack=0)
+    c.svm('A')
+    c.talk()
+
+
+@case('secondary')
+def f1_active_open_interrupted_error(f):
+    """What an error quotes of the moved SYN is the guest's own."""
+    c = interrupted(f)
+    sent, want = (quote(c, False, base, c.cisn, flags='S', at=-1, data=b'') for base in (c.sisn - BEYOND, c.sisn))
+    to_vm(f, c, sent, want, kind=(1, 4) if f.v6 else (3, 3))
+
+
+@case('secondary')
+def f1_active_open_interrupted_signed(f):
+    """A signed SYN cannot be moved."""
+    c = f.conn()
+    signature = options(1, 1, bytes([19, 18]) + b's' * 16)
+    c.svm('S', opts=signature)
+    f.fail_over()
+    c.svm('S', at=-1, opts=signature)
+
+
+@case('secondary', each={'syn_ack': 'SA', 'syn': 'S'})
+def f1_handshake_of_a_client_is_not_moved(f, flags):
+    c = f.conn()
+    c.mirror('S')
+    c.svm(flags)
+    f.fail_over()
+    c.svm(flags, at=-1)
 
 
 @case('secondary')
