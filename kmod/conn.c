@@ -16,7 +16,7 @@
  *	synproxy
  *		isn					the guest's ISN
  *		its					ts.newest
- *		tsoff					ts.off; before the offset is
+ *		tsoff					ts.off; before that is
  *							known, the acknowledgment
  *							of the guest's SYN-ACK
  *

@@ -159,14 +159,26 @@ static void open_beyond(struct kcolo_conn *conn, const struct kcolo_pkt *pkt,
 		conn->offset = BEYOND;
 }
 
+/* W5: the client echoes what the primary's SYN said; the guest's newest is that of its own. */
+static void learn_clock(struct kcolo_conn *conn, const struct stamps *ts)
+{
+	if (!ts->ok || !(conn->flags & KCOLO_CONN_TS_HEARD))
+		return;
+	kcolo_ts_learn(&conn->ts, ts->ecr);
+	conn->flags |= KCOLO_CONN_TS_LEARNT;
+}
+
 /*
  * Takes such an ACK for the primary's ISN, until a SYN-ACK comes. Where it is the
  * answer to a SYN with that very number it is of an older connection, which the
- * guest is to reset (RFC 9293, 3.5.1).
+ * guest is to reset (RFC 9293, 3.5.1). Linux resets for an echo that is not its own, too,
+ * and that would be the handshake that it is to join.
  */
-static void open_as_primary(struct kcolo_conn *conn, u32 offset)
+static void open_as_primary(struct kcolo_conn *conn, u32 offset,
+			    const struct stamps *ts)
 {
 	conn->offset = conn->offset == offset ? BEYOND : offset;
+	learn_clock(conn, ts);
 }
 
 /* From the guest: its SYN or SYN-ACK names its ISN, a later byte ends learning. */
@@ -213,7 +225,8 @@ static bool in_window(const struct kcolo_conn *conn, u32 seq)
 	const struct ip_ct_tcp_state *client =
 		&conn->ct->proto.tcp.seen[conn->in];
 
-	if (conn->state == KCOLO_CONN_SYN && conn->ts_room && conn->ts.off)
+	if (conn->state == KCOLO_CONN_SYN && conn->ts_room && conn->ts.off &&
+	    !(conn->flags & KCOLO_CONN_TS_LEARNT))
 		return seq - (conn->ts.off - 1) <= OLD_SEQ;
 	return !seq_before(seq, client->td_end - OLD_SEQ) &&
 	       !seq_after(seq, client->td_maxend + 1);
@@ -236,8 +249,10 @@ static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	struct ip_ct_tcp_state *client = &conn->ct->proto.tcp.seen[conn->in];
 	struct kcolo_tuple tuple;
 
-	if (conn->state == KCOLO_CONN_SYN)
+	if (conn->state == KCOLO_CONN_SYN) {
 		conn->ts.off = 0;
+		conn->flags &= ~KCOLO_CONN_TS_LEARNT;
+	}
 	conn->state = KCOLO_CONN_LEARNT;
 	conn->offset = offset;
 	/*
@@ -247,10 +262,7 @@ static void learn(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	client->td_maxack = conn->isn + 1;
 	client->flags |= IP_CT_TCP_FLAG_MAXACK_SET;
 	kcolo_count(pair, LEARNT);
-	if (ts->ok && conn->flags & KCOLO_CONN_TS_HEARD) {
-		kcolo_ts_learn(&conn->ts, ts->ecr);
-		conn->flags |= KCOLO_CONN_TS_LEARNT;
-	}
+	learn_clock(conn, ts);
 	if (!kcolo_conn_translated(conn))
 		return;
 	guest_tuple(&tuple, pkt, false);
@@ -277,7 +289,7 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 		return;
 	if (!(pkt->flags & KCOLO_TCP_SYN) && !answer &&
 	    conn->state == KCOLO_CONN_SYN && conn->offset) {
-		open_as_primary(conn, offset);
+		open_as_primary(conn, offset, ts);
 		return;
 	}
 	if (!answer && !in_window(conn, pkt->seq))

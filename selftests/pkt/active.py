@@ -2,9 +2,10 @@
 """W4, W5: connections that the guest opens; the first packet that comes back already needs its ack translated."""
 
 from harness import case, equal
-from packet import options
+from packet import M32, options
 from primary_tcp import OFFSETS
 from quoted import quote, to_vm
+from tstamp import conn as stamped
 
 
 def open_by_vm(f, **kw):
@@ -243,6 +244,41 @@ def f1_active_open_interrupted_older_connection(f):
     c.mirror('SA', ack=0)
     c.svm('A')
     c.talk()
+
+
+@case('secondary', each={'0': 0, 'behind': -2000, 'ahead': 2000, 'any': 0x9e3779b9})
+def f1_active_open_interrupted_clocks(f, clock):
+    """W5: the server's ACK echoes PVM's clock. SVM would reset the server's handshake for an echo that is not its own,
+    and the server would take SVM's SYN for an old one if that showed a clock behind PVM's."""
+    c = stamped(f, s0=0x10000000 + clock)
+    c.say(0, 'S')
+    f.fail_over()
+    c.say(1000, 'S', at=-1, known=BEYOND)
+    c.known = c.offset
+    c.off = (c.s0 + 1000 - c.p0) & M32
+    c.hear(1001, 0, at=0, ack=0)
+    c.say(3000, 'S', at=-1)
+    c.off = (c.s0 + 3000 - c.p0) & M32
+    c.hear(3001, 0, 'SA', at=-1, ack=0)
+    c.say(3002)
+    c.hear(3003, 2, 'PA', 100)
+    c.say(3004, 'PA', 100)
+
+
+@case('secondary')
+def f1_active_open_interrupted_clock_not_agreed(f):
+    """W5: off where the server's SYN-ACK came without timestamps, whatever an ACK before it had."""
+    c = stamped(f, s0=0x20000000)
+    c.say(0, 'S')
+    f.fail_over()
+    c.say(1000, 'S', at=-1, known=BEYOND)
+    c.known = c.offset
+    c.off = (c.s0 + 1000 - c.p0) & M32
+    c.hear(1001, 0, at=0, ack=0)
+    c.say(3000, 'S', at=-1)
+    c.mirror('SA', at=-1, ack=0)
+    c.off = None
+    c.say(3001)
 
 
 @case('secondary')
