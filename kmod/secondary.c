@@ -440,6 +440,22 @@ static int translate(struct kcolo_pair *pair, struct sk_buff *skb,
 }
 
 /*
+ * What a commit and the failover have made of a connection of which no segment has come
+ * since (F3). Nothing is stored: an error may be forged.
+ */
+static void look_ahead(const struct kcolo_pair *pair, struct kcolo_conn *conn)
+{
+	struct kcolo_phase phase = kcolo_phase(pair);
+
+	if (conn->epoch != (phase.epoch & KCOLO_CONN_EPOCH)) {
+		conn->offset = 0;
+		conn->flags &= KCOLO_CONN_DORMANT;
+	}
+	if (phase.state == KCOLO_STATE_FAILOVER)
+		kcolo_conn_wake(conn);
+}
+
+/*
  * An error towards the guest quotes what the primary sent: it becomes what the
  * guest sent, or the guest would not take it for its own. An error of the guest
  * quotes what it received.
@@ -448,19 +464,18 @@ static void find_quoted_shift(struct kcolo_pair *pair,
 			      const struct kcolo_tuple *tuple, bool from_vm,
 			      struct kcolo_shift *shift)
 {
-	u32 epoch = kcolo_phase(pair).epoch & KCOLO_CONN_EPOCH;
 	enum ip_conntrack_dir dir;
 	struct kcolo_conn conn;
 	struct nf_conn *ct;
+	u32 tsoff;
 
 	ct = kcolo_conn_get(pair, tuple, &dir);
 	if (!ct)
 		return;
 	spin_lock_bh(&ct->lock);
-	if (kcolo_conn_load(&conn, ct, from_vm ? dir : !dir) &&
-	    conn.epoch == epoch) {
-		u32 tsoff = kcolo_conn_ts_ok(&conn) ? conn.ts.off : 0;
-
+	if (kcolo_conn_load(&conn, ct, from_vm ? dir : !dir)) {
+		look_ahead(pair, &conn);
+		tsoff = kcolo_conn_ts_ok(&conn) ? conn.ts.off : 0;
 		if (from_vm)
 			*shift = (struct kcolo_shift){ .ack = -conn.offset,
 						       .tsecr = -tsoff };

@@ -6,6 +6,7 @@ import json
 import harness
 from harness import case, check, equal, netns
 from packet import M32
+from quoted import quote, to_vm
 from tstamp import GUARD, conn, signed
 
 
@@ -67,6 +68,21 @@ def f3_dormant_until_failover(f, offset):
     c.svm('A')
     c.svm('FA')
     c.mirror('A')
+
+
+@case('secondary', each={'heard': True, 'idle': False})
+def f3_error_before_anything_else(f, heard):
+    """After the failover the first thing that comes is an error about a packet of the first primary's."""
+    c = old(f, 500)
+    restore(f, c, 500)
+    f.begin()
+    f.commit()
+    if heard:
+        c.talk()
+    f.fail_over()
+    to_vm(f, c, quote(c, False, c.outside, c.cisn), quote(c, False, c.pisn, c.cisn))
+    wake(f, c)
+    c.talk()
 
 
 @case('secondary')
