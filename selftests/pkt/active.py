@@ -281,6 +281,56 @@ def f1_active_open_interrupted_clock_not_agreed(f):
     c.say(3001)
 
 
+@case('secondary', each=CLOSE)
+def f1_active_open_interrupted_acks_at_once(f, offset):
+    """Two moved SYNs, two ACKs: the guest resets the server's handshake and opens a new one, in its own numbers."""
+    c = interrupted(f, offset=offset)
+    c.svm('S', at=-1, known=BEYOND)
+    c.mirror('A', at=0, ack=0, known=c.offset)
+    if not c.offset:            # nothing to reset: the number is right
+        c.known = 0
+        c.mirror('A', at=0, ack=0)
+    else:
+        c.mirror('A', at=0, ack=0, known=BEYOND)
+        c.actual = BEYOND
+        c.svm('R', at=0, ack=-1, known=BEYOND)
+        c.actual = c.offset
+    c.pisn = c.sisn
+    c.actual = c.known = 0
+    c.svm('S', at=-1)
+    c.c_nxt = -1
+    c.mirror('SA', ack=0)
+    c.svm('A')
+    c.talk()
+
+
+@case('secondary')
+def f1_active_open_interrupted_both_open(f):
+    """The other end opens, too: the guest's SYN-ACK has the number of its SYN."""
+    c = interrupted(f)
+    c.mirror('S', at=-1)
+    c.known = BEYOND
+    c.svm('SA', at=-1)
+    c.actual = BEYOND
+    c.pisn = (c.sisn - BEYOND) & M32
+    c.mirror('SA', at=-1, ack=0)
+    c.svm('A')
+    c.talk()
+
+
+@case('secondary')
+def f1_active_open_interrupted_given_up(f):
+    """The guest tries again from the same port: with what it says then."""
+    c = interrupted(f)
+    d = f.conn(sport=c.cport, offset=0, cisn=c.cisn)
+    for n in range(2):
+        d.svm('S', at=-1, known=0)
+    d.known = 0
+    d.mirror('SA', ack=0)
+    d.svm('A')
+    d.talk()
+
+
 @case('secondary')
 def f1_active_open_interrupted_error(f):
     """What an error quotes of the moved SYN is the guest's own."""
