@@ -123,10 +123,10 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
 	    running)
 		kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
-	if (flow->lossy && flow->client.ack != acked && running) {
-		made = kcolo_lossy_head(flow, &okfn);
+	if (flow->client.ack != acked && running) {
+		made = kcolo_idle_head(flow, &okfn);
 		/* What is routed is no frame yet; the secondary's next packet will do. */
-		if (netif_is_bridge_port(skb->dev))
+		if (flow->lossy && netif_is_bridge_port(skb->dev))
 			kcolo_lossy_tell_hole(flow, &ack);
 	}
 	kcolo_wait_unlock(flow, 0);

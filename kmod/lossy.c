@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a secondary needs that has missed packets, of the mirror or on its way here: an
- * acknowledgment once more, the holes in what it has said, compared bytes ahead of the
- * rest of their packet (R1, R15).
+ * What keeps a secondary going that waits for an acknowledgment, or has missed packets,
+ * of the mirror or on its way here: compared bytes ahead of the rest of their packet, the
+ * holes in what it has said (R1, R15).
  */
 #include "kcolo.h"
 #include "wait.h"
+
+/* S sends more before it waits if it has lost nothing: 4380 bytes at least (RFC 3390). */
+#define DARES		4096
 
 /**
  * kcolo_lossy_tell_hole() - S has to repeat bytes that were lost on their way here (R15)
@@ -29,21 +32,23 @@ void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack)
 }
 
 /**
- * kcolo_lossy_head() - compared bytes that need not wait for the rest of their packet (R1)
- * @flow: locked by the caller, lossy
+ * kcolo_held_head() - compared bytes that need not wait for the rest of their packet (R1)
+ * @flow: locked by the caller, who has heard of something new; P's packets are held
  * @okfn: how to send it
  *
- * Where the streams are cut differently and S sends little at a time, since it has lost
- * something, they leave if the client has nothing else to acknowledge: S may wait for
- * that, too.
+ * Where the two cut their streams differently they leave if the client has nothing
+ * else to acknowledge: S may have sent all that it dares to before that, and would be
+ * silent until its timer for repetitions.
  *
  * Return: a packet to send or NULL.
  */
-struct sk_buff *kcolo_lossy_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
+struct sk_buff *kcolo_held_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 {
 	if (!flow->out_ok || !flow->client.ok ||
 	    flow->cmp.state != KCOLO_CMP_RUN ||
 	    flow->client.ack != flow->seq_out || !kcolo_wait_idle(flow))
+		return NULL;
+	if (!flow->lossy && !seq_after(flow->cmp.cmp, flow->seq_out + DARES))
 		return NULL;
 	return kcolo_lower_head(flow, flow->seq_out, okfn);
 }

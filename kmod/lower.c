@@ -12,12 +12,11 @@
  * for a segment that came out of order; the client's fast retransmit works as
  * ever. Its window ends where both sides' do (R3).
  *
- * And where the two cut their streams differently and the secondary's next segment
- * was lost, the primary holds a long packet of which only the head is compared.
- * The client hears none of it, so the secondary, which after a loss sends little
- * until that is acknowledged, never comes to the rest. So, while the secondary
- * recovers from a loss, compared bytes leave as packets of their own; and when it
- * repeats some, these do.
+ * And where the two cut their streams differently the primary holds a long packet of
+ * which only the head is compared. The client hears none of it, so the secondary,
+ * which sends no more than its congestion window until that is acknowledged, may never
+ * come to the rest. So compared bytes leave as packets of their own where the client
+ * waits for some, and when the secondary repeats them.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>

@@ -199,8 +199,8 @@ static void find_answer(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 	}
 	if (again && !a->ack.client.ok)
 		a->made = kcolo_lossy_repeat_head(flow, seg, &a->okfn);
-	else if (flow->lossy && !a->ack.client.ok)
-		a->made = kcolo_lossy_head(flow, &a->okfn);
+	else if (!a->ack.client.ok)
+		a->made = kcolo_idle_head(flow, &a->okfn);
 	if (!a->made && note->ok && kcolo_wait_idle(flow))
 		a->made = kcolo_lower_ack(flow, note, &a->okfn);
 	if (flow->lossy && !a->ack.client.ok && seg->seq != seg->end)

@@ -108,10 +108,20 @@ static bool note_options(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	return flow->ts_out_ok && seq_before(tsval, flow->ts_out);
 }
 
+/**
+ * struct made - a packet that has been made
+ * @skb: the packet, or NULL
+ * @okfn: how to send it, once its flow is unlocked
+ */
+struct made {
+	struct sk_buff *skb;
+	kcolo_okfn_t okfn;
+};
+
 /* The locked part of kcolo_primary_vm(). */
 static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 			   const struct kcolo_pkt *pkt, struct sk_buff *skb,
-			   const struct nf_hook_state *state)
+			   const struct nf_hook_state *state, struct made *made)
 {
 	struct kcolo_pair *pair = flow->pair;
 	struct kcolo_held *held;
@@ -172,10 +182,12 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	held->order = flow->order++;
 	trace_hold(pair, held);
 	kcolo_wait_place(flow, held, fate);
-	if (phase.state == KCOLO_STATE_CHECKPOINT)
+	if (phase.state == KCOLO_STATE_CHECKPOINT) {
 		flow->frozen = true;
-	else if (!only_waits(flow, fate))
+	} else if (!only_waits(flow, fate)) {
 		kcolo_wait_advance(flow, flow->p_heard);
+		made->skb = kcolo_idle_head(flow, &made->okfn);
+	}
 	return NF_STOLEN;
 }
 
@@ -191,6 +203,7 @@ unsigned int kcolo_primary_vm(struct kcolo_pair *pair, struct sk_buff *skb,
 			      const struct nf_hook_state *state)
 {
 	struct kcolo_phase phase = kcolo_phase(pair);
+	struct made made = { .skb = NULL };
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
 	unsigned int verdict;
@@ -242,8 +255,10 @@ again:
 		goto again;
 	}
 	/* Under the lock it can only have moved on. */
-	verdict = take_p(flow, kcolo_phase(pair), &pkt, skb, state);
+	verdict = take_p(flow, kcolo_phase(pair), &pkt, skb, state, &made);
 	kcolo_wait_unlock(flow, 0);
+	if (made.skb)
+		made.okfn(pair->net, NULL, made.skb);
 	if (verdict == PASS_BEHIND) {
 		kcolo_count(pair, UNCOMPARED_MIDSTREAM);
 		return kcolo_hold_behind(pair, skb, state);

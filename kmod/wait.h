@@ -188,9 +188,22 @@ static inline bool kcolo_epoch_adopt(struct kcolo_flow *flow,
 
 /* lossy.c */
 void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack);
-struct sk_buff *kcolo_lossy_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
+struct sk_buff *kcolo_held_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
 struct sk_buff *kcolo_lossy_repeat_head(struct kcolo_flow *flow,
 					const struct kcolo_seg *seg,
 					kcolo_okfn_t *okfn);
+
+/**
+ * kcolo_idle_head() - kcolo_held_head() of any flow
+ * @flow: locked by the caller
+ * @okfn: how to send it
+ *
+ * Return: a packet to send or NULL.
+ */
+static inline struct sk_buff *kcolo_idle_head(struct kcolo_flow *flow,
+					      kcolo_okfn_t *okfn)
+{
+	return list_empty(&flow->held) ? NULL : kcolo_held_head(flow, okfn);
+}
 
 #endif

@@ -503,12 +503,61 @@ def r1_head_of_a_fin(f):
 @case(each={'many': 5000, 'one': 1448, 'less': 1000})
 def r1_head_of_gso(f, n):
     c = f.open()
+    c.both('A', 100)
     p = c.pvm('PA', 20000, mss=1448)
     c.svm('A', n)
-    c.svm('A', n, at=0)
-    head(f, c, 0, n, gso=1448 if n > 1448 else 0)
+    c.svm('A', n, at=100)
+    head(f, c, 100, n, gso=1448 if n > 1448 else 0)
     f.held(1)
     c.svm('PA', 20000 - n, mss=1448)
+    c.out(p)
+
+
+@case(each={'secondary': 'sp', 'primary': 'ps'})
+def r1_head_for_a_client_that_waits(f, order):
+    """The secondary may have sent all that it dares to; whoever speaks last, what is compared leaves, once."""
+    c = f.open()
+    for who in order:
+        if who == 's':
+            c.svm('A', 5000, mss=1448)
+        else:
+            p = c.pvm('PA', 20000, mss=1448)
+    head(f, c, 0, 5000, gso=1448)
+    c.svm('A', 1000)
+    f.held(1)
+    c.client('A', ack=5000)
+    f.held(1)
+    c.svm('A', 5000, mss=1448)
+    head(f, c, 5000, 6000, gso=1448)
+    c.client('A', ack=11000)
+    c.svm('PA', 9000, mss=1448)
+    c.out(p)
+    f.wait_stats(heads_left=2)
+
+
+@case()
+def r1_head_for_a_client_that_has_acknowledged(f):
+    c = f.open()
+    c.both('A', 100)
+    p = c.pvm('PA', 20000, mss=1448)
+    c.svm('A', 5000, mss=1448)
+    f.held(1)
+    c.client('A', ack=100)
+    head(f, c, 100, 5000, gso=1448)
+    c.svm('PA', 15000, mss=1448)
+    c.out(p)
+
+
+@case()
+def r1_no_head_during_a_checkpoint(f):
+    c = f.open()
+    c.svm('A', 5000, mss=1448)
+    f.begin()
+    p = c.pvm('PA', 20000, mss=1448)
+    f.held(1)
+    f.commit()
+    f.held(1)
+    c.svm('PA', 20000, at=0, mss=1448)
     c.out(p)
 
 
