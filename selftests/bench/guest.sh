@@ -7,8 +7,8 @@
 # Only what a configuration needs differs: the namespaces, the clients, the servers and their sysctls are the same.
 . "$(dirname "$(realpath "$0")")/../lib.sh"
 
-read -ra CONFIGS <<<"${KCOLO_BENCH_CONFIGS:-native ceiling observe kcolo qemu}"
-read -ra WORKLOADS <<<"${KCOLO_BENCH_WORKLOADS:-down-1}"
+read -rd "" -a CONFIGS <<<"${KCOLO_BENCH_CONFIGS:-native ceiling observe kcolo qemu}"
+read -rd "" -a WORKLOADS <<<"${KCOLO_BENCH_WORKLOADS:-down-1}"
 ROUNDS=${KCOLO_BENCH_ROUNDS:-3}
 WARM=${KCOLO_BENCH_WARM:-20} MS=${KCOLO_BENCH_MS:-100} MB=${KCOLO_BENCH_MB:-20}
 RAW=$KCOLO_OUT/raw
@@ -203,13 +203,16 @@ offloads() {
 
 # measure ROUND CONFIG WORKLOAD: the latter is KIND-CONNECTIONS[-v6][-notso]
 measure() {
-	local kind conns how v='' out port=$PORT files=stats pv sv more=''
+	local kind conns how v='' out port=$PORT files=stats pv sv more='' times=1
 	IFS=- read -r kind conns how <<<"$3"
+	# So many need longer than that to get going.
+	[ "$conns" -lt 256 ] || times=10
 	[[ $how != *v6* ]] || v=6
 	[[ $how != *notso* ]] || offloads off
 	[ "$2" != qemu ] || port=$PORT_QUICK files=quick
 	pv=$(said pv) sv=$(said sv)
-	out=$(profiled "$2-$3" ip netns exec cl bench client "${GUEST[$([ "$v" ] && echo 6 || echo 4)]}" $port "$kind" "$conns" "$WARM" "$MS" "$MB")
+	out=$(profiled "$2-$3" ip netns exec cl bench client "${GUEST[$([ "$v" ] && echo 6 || echo 4)]}" $port "$kind" "$conns" \
+		$((WARM * times)) $((MS * times)) "$MB")
 	# What the secondary still has to say.
 	sleep 0.02
 	pv=$(($(said pv) - pv)) sv=$(($(said sv) - sv))
