@@ -284,7 +284,7 @@ static void hear_client(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) &&
 	    conn->state != KCOLO_CONN_SYN)
 		return;
-	/* A refusal of the guest's SYN is heeded only with the right number. */
+	/* Of resets only the refusal of the guest's SYN names a number. */
 	if (pkt->flags & KCOLO_TCP_RST && !answer)
 		return;
 	if (!(pkt->flags & KCOLO_TCP_SYN) && !answer &&
