@@ -30,7 +30,8 @@ def faults(run):
 def figures(run):
     """Yield (row, value, unit) for what one run tells."""
     name, client = run['workload'], run['client'] or dict(ns=1, bytes=0, ops=0, p50=0, p99=0, p999=0)
-    seconds = client['ns'] / 1e9
+    # None at all where no connection came to be.
+    seconds = (client['ns'] or 1) / 1e9
     if name.startswith(('down', 'up')):
         yield name, client['bytes'] * 8 / seconds / 1e9, 'Gbit/s'
         return
