@@ -48,7 +48,14 @@ lost() {
 	[ "$(ctr sh lost)" = "$1" ]
 }
 
+# Less than half a second's worth, so that nobody has sent it all when the servers stop.
+small_buffers() {
+	local ns
+	for ns in cl pv sv; do at $ns sysctl -qw net.ipv4.tcp_wmem="4096 16384 262144" net.ipv4.tcp_rmem="4096 131072 262144"; done
+}
+
 topo_up
+small_buffers
 # A stopped server acknowledges as long as it has room; the clients ask whether it is there.
 pair_up timeout 600000
 for ns in pv sv; do server $ns; done
@@ -71,6 +78,7 @@ topo_down
 
 # ---- loss behind our back: what is gone asks for a checkpoint, once for each
 topo_up
+small_buffers
 pair_up timeout 600000 min-interval 0
 for ns in pv sv; do server $ns; done
 start_clients
