@@ -14,7 +14,8 @@ from packet import ETH_QINQ, ETH_VLAN, options
 
 INJECTIONS = int(os.environ.get('KCOLO_TEST_INJECTIONS', '60'))
 TAGS = (), (), ((ETH_VLAN, 5),), ((ETH_QINQ, 100), (ETH_VLAN, 7))
-TIMEOUT, LATE = 50, 0.03    # ms; s: a test that was late itself cannot say which reason is right
+TIMEOUT = int(50 * harness.SCALE)   # ms
+LATE = 0.6 * TIMEOUT / 1000         # s; a test that was late itself cannot say which reason is right
 
 
 class Injector:
@@ -28,7 +29,7 @@ class Injector:
         """The difference is told, for one of these reasons."""
         took = time.monotonic() - self.start
         e = self.f.expect_event('miscompare')
-        late = took > LATE * harness.SCALE
+        late = took > LATE
         check(late or e['reason'] in reasons, '%s told as %r, not %r', self.what, e['reason'], reasons)
         return e, late
 
