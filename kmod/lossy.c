@@ -7,7 +7,10 @@
 #include "kcolo.h"
 #include "wait.h"
 
-/* S sends more before it waits if it has lost nothing: 4380 bytes at least (RFC 3390). */
+/*
+ * Below the first window of most guests (RFC 3390, 6928). One that has a smaller one
+ * waits for its timer once; what it repeats then shows that it waits.
+ */
 #define DARES		4096
 
 /**
