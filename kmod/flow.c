@@ -9,7 +9,7 @@
 #include "trace.h"
 
 #define BUCKETS_MIN	1024
-#define BUCKETS_MAX	262144
+#define BUCKETS_MAX	1048576
 #define WALK_CHUNK	256	/* buckets between two chances to reschedule */
 
 static struct kmem_cache *flow_cache;
