@@ -3,15 +3,17 @@
  * cost: what a packet costs on each path through the two hosts.
  *
  *   cost foreign|secondary|primary|alone|drop ROUNDS OFFSET [FLOWS]
+ *   cost rate ROUNDS OFFSET CLIENT
  *
  * Speaks for clients, both guests and the other host by packet sockets at the far ends of the ports, one packet at a time:
  * send() returns when the packet has been delivered, held or dropped. Interfaces: c, v: clients and guest of the primary
  * host; q: the other end of its peer port; e, w: other end of the peer port and guest of the secondary host; x, y: foreign
  * ports of the bridge of the guest; m, n: of another bridge. OFFSET is what the secondary's guest adds to its sequence
- * numbers. With FLOWS, so many connections are open on the primary host and the packets go to them in turn.
+ * numbers. With FLOWS, so many connections are open on the primary host and the packets go to them in turn. rate is for several
+ * processes at once, each with the connection of its own CLIENT.
  *
  * Prints a line for each path: its name, the median and the least of ROUNDS rounds in ns, which are instructions in a guest
- * whose time is counted so.
+ * whose time is counted so; rate prints how long a round of a request, its answer and the other guest's answer took on average.
  */
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
@@ -333,6 +335,20 @@ static void primary(bool other, uint32_t flows)
 	report(&whole);
 }
 
+static void rate(uint32_t client)
+{
+	struct conn n;
+	uint64_t start;
+
+	open_conn(&n, client, true);
+	start = now();
+	for (uint32_t i = 0; i < rounds; i++) {
+		ask(&n, 64);
+		answer(&n, ACK, 8, true);
+	}
+	printf("rate %llu\n", (unsigned long long)(now() - start) / rounds);
+}
+
 /* What the other guest says, thrown away by whoever does so. */
 static void thrown_away(void)
 {
@@ -350,7 +366,7 @@ static void thrown_away(void)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 3 ? argv[1] : "";
-	uint32_t flows = argc > 4 ? atoi(argv[4]) : 1;
+	uint32_t flows = argc > 4 ? atoi(argv[4]) : 1; /* rate: the client */
 
 	if (argc < 4) {
 		fprintf(stderr, "cost: see the top of cost.c\n");
@@ -373,6 +389,8 @@ int main(int argc, char **argv)
 		secondary();
 	} else if (!strcmp(what, "primary") || !strcmp(what, "alone")) {
 		primary(*what == 'p', flows);
+	} else if (!strcmp(what, "rate")) {
+		rate(flows);
 	} else {
 		thrown_away();
 	}
