@@ -92,8 +92,8 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	struct kcolo_ack ack;
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
+	bool own, running;
 	kcolo_okfn_t okfn;
-	bool running;
 	u32 acked;
 
 	if (kcolo_pkt_parse_skb(&pkt, skb, v6) != KCOLO_PKT_TCP)
@@ -115,6 +115,8 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	phase = kcolo_phase(pair);
 	kcolo_primary_sync(flow, phase);
 	running = phase.state == KCOLO_STATE_RUNNING;
+	/* A socket of this host says it, and is locked: nothing must come to it from here. */
+	own = !skb->skb_iif;
 	flow->used = jiffies;
 	acked = flow->client.ack;
 	ack.islands = 0;
@@ -123,8 +125,10 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
 	    running)
 		kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
+	flow->out_later = own && !list_empty(&flow->outbox);
 	if (flow->client.ack != acked && running) {
-		made = kcolo_idle_head(flow, &okfn);
+		/* As for its own: the secondary's next packet will do. */
+		made = own ? NULL : kcolo_idle_head(flow, &okfn);
 		/* What is routed is no frame yet; the secondary's next packet will do. */
 		if (flow->lossy && netif_is_bridge_port(skb->dev))
 			kcolo_lossy_tell_hole(flow, &ack);

@@ -247,20 +247,21 @@ static int by_order(void *priv, const struct list_head *a,
 void kcolo_flow_drain(struct kcolo_flow *flow, u64 now)
 	__releases(&flow->lock)
 {
-	bool many, mixed;
+	bool later = false, mixed;
 	LIST_HEAD(list);
 
 	flow->releasing = true;
 	do {
 		list_splice_init(&flow->outbox, &list);
-		many = flow->out_n > KCOLO_BURST;
+		later |= flow->out_later || flow->out_n > KCOLO_BURST;
 		mixed = flow->out_mixed;
 		flow->out_n = 0;
 		flow->out_mixed = false;
+		flow->out_later = false;
 		spin_unlock(&flow->lock);
 		if (mixed)
 			list_sort(NULL, &list, by_order);
-		if (many)
+		if (later)
 			kcolo_hold_send_later(flow->pair, &list);
 		else
 			kcolo_hold_send(flow->pair, &list, now);

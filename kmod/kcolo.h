@@ -489,6 +489,7 @@ struct kcolo_ack_head {
  * @p_ttl: TTL or hop limit of the primary's newest packet
  * @told: state of the last event
  * @out_mixed: they may not be in order of arrival
+ * @out_later: a worker must send them
  * @out_ok: an ACK has left since the SYN
  * @lossy: packets of the secondary were lost on their way here
  * @p_ts_ok: the primary sends timestamps
@@ -553,6 +554,7 @@ struct kcolo_flow {
 	u8 p_ttl;
 	u8 told;
 	bool out_mixed;
+	bool out_later;
 	bool out_ok;
 	bool lossy;
 	bool p_ts_ok;

@@ -626,6 +626,7 @@ class Conn:
         self.f, self.v6 = f, f.v6
         self.cport = f.port_number() if sport is None else sport
         self.gport = dport
+        self.caddr = CLIENT[self.v6]
         self.cisn = f.rand.getrandbits(32) if cisn is None else cisn & packet.M32
         self.pisn = f.rand.getrandbits(32) if pisn is None else pisn & packet.M32
         offset = f.rand.getrandbits(32) if offset is None else offset
@@ -636,7 +637,7 @@ class Conn:
         self.ipid = 0
 
     def frame(self, client, base, ack_base, flags, at, ack, data, opts=b'', **kw):
-        a, b = CLIENT[self.v6], GUEST[self.v6]
+        a, b = self.caddr, GUEST[self.v6]
         ports = self.cport, self.gport
         macs = GUEST_MAC, CLIENT_MAC
         if not client:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest that its host routes to: its port is in no bridge, its packets come to the IP hooks as they are."""
 
+import socket
+import struct
+
 import packet
-from harness import (CLIENT, GUEST, ROLES, Primary, PrimaryConn, Secondary, SecondaryConn, Sent, case, check, equal, netns, run,
+from harness import (CLIENT, DEFAULTS, GUEST, PAIR, ROLES, Primary, PrimaryConn, Secondary, SecondaryConn, Sent, case, check, equal, netns, run,
                      stream, sysctl, tag, until)
 from dgram import UDP, ip, udp
 from packet import CLIENT_MAC, GUEST_MAC
@@ -37,8 +40,8 @@ class Router:
             sysctl('net/ipv6/conf/%s/disable_ipv6' % dev, 0)
         lines = ['link set dev %s addrgenmode none address %s up' % (dev, mac(near))]
         for v6 in False, True:
-            at = (packet.socket.inet_ntop(packet.socket.AF_INET6, addresses[v6]) if v6 else
-                  packet.socket.inet_ntoa(addresses[v6]))
+            at = (socket.inet_ntop(socket.AF_INET6, addresses[v6]) if v6 else
+                  socket.inet_ntoa(addresses[v6]))
             lines += ['route replace %s dev %s' % (at, dev),
                       'neigh replace %s lladdr %s dev %s nud permanent' % (at, mac(far), dev)]
         run('ip', '-n', self.host, '-batch', '-', stdin='\n'.join(lines))
@@ -90,6 +93,53 @@ class RoutedConn(PrimaryConn):
     def bare_ack(self, ack, **kw):
         self.f.expect('ps', lambda p: p.flags == 16 and not p.data and p.ack == self.stream_seq(ack) and
                       p.raw[:12] == GUEST_MAC + VM_MAC and all(getattr(p, k) == v for k, v in kw.items()))
+
+
+class OwnConn(RoutedConn):
+    """The client is a socket of the primary's host."""
+
+    homes = {False: '192.0.2.1/32', True: '2001:db8::1/128'}
+
+    def __init__(self, f):
+        home = self.homes[f.v6].split('/')[0]
+        family = socket.AF_INET6 if f.v6 else socket.AF_INET
+        run('ip', '-n', f.host, 'addr', 'replace', self.homes[f.v6], 'dev', 'vm', *(['nodad'] if f.v6 else []))
+        with netns(f.host):
+            self.sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock.bind((home, 0))
+        self.sock.setblocking(False)
+        self.sock.connect_ex((socket.inet_ntop(family, GUEST[f.v6]), 80))
+        syn = f.expect('pv', flags=packet.bits('S'))
+        f.expect('ps', flags=packet.bits('S'))
+        super().__init__(f, cisn=syn.seq, sport=syn.sport)
+        self.caddr = socket.inet_pton(family, home)
+        self.c_nxt = 0
+        mss = packet.options(b'\2\4\5\xb4')
+        self.pvm('SA', opts=mss)
+        self.svm('SA', opts=mss)
+        self.acks(0)
+        self.sock.setblocking(True)
+        self.sock.settimeout(5)
+        # What it gets is acknowledged by its timer, which locks the socket.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+
+    def acks(self, n):
+        """The host's socket acknowledges n bytes."""
+        for port in 'pv', 'ps':
+            self.f.expect(port, flags=packet.bits('A'), ack=self.stream_seq(n), data=b'')
+
+    def end(self, n):
+        """It has read n bytes, which are right, and resets the connection."""
+        got = b''
+        while len(got) < n:
+            got += self.sock.recv(n - len(got))
+        equal(got, stream(0, n), 'what the socket has read')
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        self.sock.close()
+        for port in 'pv', 'ps':
+            self.f.expect(port, lambda p: p.flags & packet.bits('R'))
+            # It may have repeated itself before.
+            self.f.ports[port].queue.clear()
 
 
 class RoutedSecondary(Router, Secondary):
@@ -189,6 +239,41 @@ def r1_routed_lowered(f):
 
 
 @case('routed')
+def r1_no_head_into_a_socket_that_is_locked(f):
+    """A socket of this host acknowledges all that it has, and its own ACK would let a head out, to it."""
+    c = OwnConn(f)
+    c.pvm('A', 100)
+    c.svm('A', 100)
+    c.pvm('PA', 20000, mss=1448)
+    c.svm('A', 5000, mss=1448)
+    c.acks(100)
+    c.svm('A', 1000)
+    c.acks(6100)
+    c.svm('PA', 14000, mss=1448)
+    c.acks(20100)
+    c.end(20100)
+
+
+@case('routed', pair=False)
+def c0_nothing_leaves_into_a_socket_that_is_locked(f):
+    """A socket of this host repeats itself and says by that that it has what is held."""
+    c = OwnConn(f)
+    p = c.pvm('A', 100)
+    c.acks(100)
+    f.nl.call('pair_add', pair=PAIR, role=f.role, vm='vm', peer='peer', **DEFAULTS)
+    f.checkpoint()
+    c.sock.send(b'x' * 10)
+    c.pvm('A', 100, at=0, ack=0)
+    c.s_nxt = 100
+    c.svm('A', ack=0)
+    f.wait_stats(hold=1, released=1)
+    c.pvm('A', ack=10)
+    c.svm('A', ack=10)
+    f.wait_stats(hold=2, released=2)
+    c.end(100)
+
+
+@case('routed')
 def r3_routed_window_update(f):
     """It is made in the guest's name, and this host routes it."""
     c = opened(f)
@@ -250,11 +335,11 @@ def r11_host_itself_talks_to_the_guest(f):
     """What the host sends the guest has no Ethernet header yet where it is looked at."""
     with netns(f.host):
         run('ip', 'address', 'add', '10.0.0.250/32', 'dev', 'lo')
-        for kind, port in ((packet.socket.SOCK_DGRAM, 9), (packet.socket.SOCK_STREAM, 80)):
-            s = packet.socket.socket(packet.socket.AF_INET, kind)
+        for kind, port in ((socket.SOCK_DGRAM, 9), (socket.SOCK_STREAM, 80)):
+            s = socket.socket(socket.AF_INET, kind)
             s.setblocking(False)
             try:
-                s.connect((packet.socket.inet_ntoa(GUEST[False]), port))
+                s.connect((socket.inet_ntoa(GUEST[False]), port))
                 s.send(b'from the host')
             except BlockingIOError:
                 pass
