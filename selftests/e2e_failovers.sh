@@ -10,6 +10,8 @@
 failovers=${KCOLO_TEST_FAILOVERS:-5}
 scale=${KCOLO_TEST_SCALE:-1}
 rate=200000
+# Seconds without a byte after which a connection counts as lost: of timers that have doubled up to their two minutes a few.
+patience=600
 links=(lan:ph ph:uplink lan:sh sh:uplink ph:peer sh:peer)
 # What has a port of its own, so that its timer can be looked up; the others are curl's and the short requests.
 streams=(get put both idle half early sackget sackput)
@@ -59,24 +61,24 @@ start_clients() { # IDLE-MS
 	local name port=$((20000 + n % 300 * 100)) c=(replica client "${GUEST[$v]}" 7000)
 	sport=()
 	for name in "${streams[@]}" "${opened[@]}"; do sport[$name]=$((port++)); done
-	bg get cl "${c[@]}" get 3M --rate $rate --sport "${sport[get]}" --timeout 60
-	bg put cl "${c[@]}" put 3M --rate $rate --sport "${sport[put]}" --timeout 60
-	bg both cl "${c[@]}" both 3M 3M --rate $rate --sport "${sport[both]}" --timeout 60
-	bg idle cl "${c[@]}" echo 3 "$1" --sport "${sport[idle]}" --timeout 60
-	bg half cl "${c[@]}" get 3M --rate $rate --half-close --sport "${sport[half]}" --timeout 60
-	bg early cl "${c[@]}" both 1k 3M --rate $rate --early-fin --sport "${sport[early]}" --timeout 60
-	bg sackget cl "${c[@]}" get 3M --rate $rate --sport "${sport[sackget]}" --timeout 60
-	bg sackput cl "${c[@]}" put 3M --rate $rate --sport "${sport[sackput]}" --timeout 60
+	bg get cl "${c[@]}" get 3M --rate $rate --sport "${sport[get]}" --timeout $patience
+	bg put cl "${c[@]}" put 3M --rate $rate --sport "${sport[put]}" --timeout $patience
+	bg both cl "${c[@]}" both 3M 3M --rate $rate --sport "${sport[both]}" --timeout $patience
+	bg idle cl "${c[@]}" echo 3 "$1" --sport "${sport[idle]}" --timeout $patience
+	bg half cl "${c[@]}" get 3M --rate $rate --half-close --sport "${sport[half]}" --timeout $patience
+	bg early cl "${c[@]}" both 1k 3M --rate $rate --early-fin --sport "${sport[early]}" --timeout $patience
+	bg sackget cl "${c[@]}" get 3M --rate $rate --sport "${sport[sackget]}" --timeout $patience
+	bg sackput cl "${c[@]}" put 3M --rate $rate --sport "${sport[sackput]}" --timeout $patience
 	for name in "${shorts[@]}"; do
-		bg "$name" cl "${c[@]}" get 2k --repeat 100000 --pause 20 --timeout 60
+		bg "$name" cl "${c[@]}" get 2k --repeat 100000 --pause 20 --timeout $patience
 	done
 	for ns in pv sv; do
-		bg "vmget.$ns" $ns replica client "${CLIENT[$v]}" 7000 get 3M --rate $rate --sport "${sport[vmget]}" --timeout 60
-		bg "vmput.$ns" $ns replica client "${CLIENT[$v]}" 7000 put 3M --rate $rate --sport "${sport[vmput]}" --timeout 60
-		bg "vmidle.$ns" $ns replica client "${CLIENT[$v]}" 7000 echo 3 2200 --sport "${sport[vmidle]}" --timeout 60
+		bg "vmget.$ns" $ns replica client "${CLIENT[$v]}" 7000 get 3M --rate $rate --sport "${sport[vmget]}" --timeout $patience
+		bg "vmput.$ns" $ns replica client "${CLIENT[$v]}" 7000 put 3M --rate $rate --sport "${sport[vmput]}" --timeout $patience
+		bg "vmidle.$ns" $ns replica client "${CLIENT[$v]}" 7000 echo 3 2200 --sport "${sport[vmidle]}" --timeout $patience
 	done
-	bg http cl curl -sSf --max-time 60 "http://${URL[$v]}/file?rate=300k" -o "$TMP/got"
-	bg httpput cl curl -sSf --max-time 60 --limit-rate 300k -T "$TMP/files/file" "http://${URL[$v]}/put/file"
+	bg http cl curl -sSf --max-time $patience "http://${URL[$v]}/file?rate=300k" -o "$TMP/got"
+	bg httpput cl curl -sSf --max-time $patience --limit-rate 300k -T "$TMP/files/file" "http://${URL[$v]}/put/file"
 }
 
 # One segment of each is lost for as long as the rule stays, however often it is sent: what comes behind it is acknowledged selectively.
@@ -190,6 +192,8 @@ ends() { # NAME
 	lost=$((lost + 1))
 	echo "$1: exit status $status"
 	cat "$TMP/$1.out" "$TMP/$1.err"
+	# What the two ends still know of it.
+	for ns in cl sv; do ss -N $ns -HOtino | grep ":${sport[${1%.*}]:-none} "; done
 	return 1
 }
 
