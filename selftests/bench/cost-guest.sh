@@ -105,11 +105,11 @@ slab() {
 # With so many connections open: what a packet costs without kcolo and with it, what a connection takes, how long a checkpoint
 # and a dump last. A host has slow seconds, so the least of three passes counts.
 with_flows() {
-	local n before pass
+	local n before
 	nf_call 1
 	# It is conntrack's table that has to be large enough.
 	sysctl -qw net.netfilter.nf_conntrack_max=2000000 net.netfilter.nf_conntrack_buckets=1000000
-	for pass in {1..3}; do
+	for _ in {1..3}; do
 		for n in ${KCOLO_COST_FLOWS:-1 1000 100000 1000000}; do
 			costs_of "$n" base alone
 			at ph conntrack -F 2>/dev/null
@@ -181,9 +181,9 @@ faster() { # CONFIG
 
 # base throws away what the other guest says, kcolo compares it.
 with_cpus() {
-	local round config
+	local config
 	nf_call 1
-	for round in {1..9}; do
+	for _ in {1..9}; do
 		rule ph away prerouting -301 iifname brp drop
 		faster base
 		at ph nft delete table inet away
