@@ -104,6 +104,8 @@ class OwnConn(RoutedConn):
         home = self.homes[f.v6].split('/')[0]
         family = socket.AF_INET6 if f.v6 else socket.AF_INET
         run('ip', '-n', f.host, 'addr', 'replace', self.homes[f.v6], 'dev', 'vm', *(['nodad'] if f.v6 else []))
+        # A worker of IPv6 may say later than this command that the address is here.
+        until(lambda: home in run('ip', '-n', f.host, '-6' if f.v6 else '-4', 'route', 'show', 'table', 'local').stdout, 'the address')
         with netns(f.host):
             self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.bind((home, 0))
