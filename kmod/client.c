@@ -29,7 +29,39 @@ static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *p
 	       !seq_after(pkt->ack, c->nxt + unseen);
 }
 
-static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+/**
+ * kcolo_client_confirm() - kcolo_client_confirmed() of a claim
+ * @flow: locked by the caller; its client.claimed
+ *
+ * Return: true if it counts by now.
+ */
+bool kcolo_client_confirm(struct kcolo_flow *flow)
+{
+	struct kcolo_client *client = &flow->client;
+
+	if (!kcolo_cmp_confirms(&flow->cmp, client->claim))
+		return false;
+	client->claimed = false;
+	client->ack = seq_max(client->ack, client->claim);
+	return true;
+}
+
+/*
+ * The client of a connection, maybe an adopted one, has acknowledged. More than the
+ * primary has said here is but a claim (C0). Says whether cmp may have moved.
+ */
+static bool client_has(struct kcolo_flow *flow, u32 ack)
+{
+	struct kcolo_cmp *c = &flow->cmp;
+	bool moved = kcolo_cmp_acked(c, seq_min(ack, c->nxt));
+
+	flow->client.claim = ack;
+	flow->client.claimed = seq_after(ack, c->nxt);
+	return kcolo_client_confirmed(flow) || moved;
+}
+
+/* Says whether cmp may have moved. */
+static bool note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 			const struct sk_buff *skb)
 {
 	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
@@ -38,7 +70,7 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	struct kcolo_tcp_opts opts;
 
 	if (!guest_heeds(flow, pkt))
-		return;
+		return false;
 	/* RFC 5961: the guest heeds a reset only at the very next number. */
 	if (pkt->flags & KCOLO_TCP_RST &&
 	    (client->ok ? pkt->seq == client->seq :
@@ -53,12 +85,12 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 		kcolo_window_unscaled(&flow->win);
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
 	    !(pkt->flags & KCOLO_TCP_ACK))
-		return;
+		return false;
 	if (client->ok && (seq_before(pkt->ack, client->ack) ||
 			   seq_before(pkt->seq_end, client->seq)))
-		return;
+		return false;
 	client->seq = pkt->seq_end;
-	client->ack = pkt->ack;
+	client->ack = seq_min(pkt->ack, flow->cmp.nxt);
 	client->win = pkt->win;
 	client->ok = true;
 	client->has_ts = opts.ts;
@@ -66,6 +98,7 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 		client->tsval = get_unaligned((__be32 *)(th + opts.ts));
 		client->tsecr = get_unaligned((__be32 *)(th + opts.ts + 4));
 	}
+	return client_has(flow, pkt->ack);
 }
 
 /* R4: a SYN is stripped before it is mirrored, so both guests see the same. */
@@ -121,9 +154,7 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	acked = flow->client.ack;
 	ack.islands = 0;
 	ack.client.ok = false;
-	note_client(flow, &pkt, skb);
-	if (flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack) &&
-	    running)
+	if (note_client(flow, &pkt, skb) && running)
 		kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
 	flow->out_later = own && !list_empty(&flow->outbox);
 	if (flow->client.ack != acked && running) {

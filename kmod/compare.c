@@ -136,6 +136,7 @@ void kcolo_cmp_adopt(struct kcolo_cmp *c, u32 cmp, bool gate_open)
 	if (gate_open) {
 		s->ack = p->ack;
 		s->ack_ok = p->ack_ok;
+		c->said_ok = false;
 	}
 	c->state = gate_open || s->ack_ok ? KCOLO_CMP_RUN : KCOLO_CMP_ADOPT;
 }
@@ -147,6 +148,13 @@ static void note_ack(struct kcolo_stream *st, const struct kcolo_seg *seg)
 		return;
 	st->ack = st->ack_ok ? seq_max(st->ack, seg->ack) : seg->ack;
 	st->ack_ok = true;
+}
+
+/* Where the secondary stands, even if the start of the stream is not known yet. */
+static void note_said(struct kcolo_cmp *c, const struct kcolo_seg *seg)
+{
+	c->said = c->said_ok ? seq_max(c->said, seg->end) : seg->end;
+	c->said_ok = true;
 }
 
 /**
@@ -170,6 +178,8 @@ enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 		st->rst = true;
 		return KCOLO_FATE_RST;
 	}
+	if (side == KCOLO_S && !(seg->flags & KCOLO_TCP_SYN))
+		note_said(c, seg);
 	if (seg->seq == seg->end)
 		return KCOLO_FATE_COVERED;
 	if (c->state == KCOLO_CMP_NONE)
@@ -408,6 +418,30 @@ bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack)
 		return false;
 	c->cmp = ack;
 	c->nxt = seq_max(c->nxt, ack);
+	return true;
+}
+
+/**
+ * kcolo_cmp_confirms() - does a side stand behind what the client claims to have (C0)
+ * @c: comparison
+ * @claim: the client's acknowledgment of more than the primary has said here
+ *
+ * A side that is there and has not said what lies at cmp had said it before the
+ * connection was adopted: it has heeded the client's ACK and never repeats that.
+ *
+ * Return: true if it does; everything before @claim counts as compared.
+ */
+bool kcolo_cmp_confirms(struct kcolo_cmp *c, u32 claim)
+{
+	bool p = !seq_after(claim, c->nxt) && !at_cmp(c, KCOLO_P, NULL);
+	bool s = c->said_ok && !seq_after(claim, c->said) &&
+		 !at_cmp(c, KCOLO_S, NULL);
+
+	if (c->stream_ok || (!p && !s) ||
+	    (c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT))
+		return false;
+	c->cmp = seq_max(c->cmp, claim);
+	c->nxt = seq_max(c->nxt, claim);
 	return true;
 }
 

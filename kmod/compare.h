@@ -76,19 +76,24 @@ enum kcolo_cmp_state {
  * @side: primary and secondary
  * @cmp: everything before it was found equal
  * @nxt: highest sequence number that the primary has reached
+ * @said: highest one that the secondary has reached since they were made equal, if
+ *	@said_ok
  * @stream: data bytes between the guest's first one and @cmp, if @stream_ok
  * @compared: bytes found equal
  * @state: enum kcolo_cmp_state
  * @stream_ok: the start of the stream was seen
+ * @said_ok: the secondary has spoken
  */
 struct kcolo_cmp {
 	struct kcolo_stream side[2];
 	u32 cmp;
 	u32 nxt;
+	u32 said;
 	u64 stream;
 	u64 compared;
 	u8 state;
 	bool stream_ok;
+	bool said_ok;
 };
 
 /**
@@ -155,6 +160,7 @@ struct kcolo_seg *kcolo_cmp_pop(struct kcolo_cmp *c, enum kcolo_side side,
 struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c);
 u32 kcolo_cmp_islands(const struct kcolo_cmp *c, u32 *edges, u32 max);
 bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack);
+bool kcolo_cmp_confirms(struct kcolo_cmp *c, u32 claim);
 void kcolo_cmp_remove(struct kcolo_cmp *c, enum kcolo_side side,
 		      struct kcolo_seg *seg);
 bool kcolo_cmp_gate(const struct kcolo_cmp *c, const struct kcolo_seg *seg);

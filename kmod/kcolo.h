@@ -385,7 +385,8 @@ struct kcolo_net {
 /**
  * struct kcolo_client - the client's newest ACK as delivered to PVM (R15)
  * @seq: its next sequence number
- * @ack: what it has acknowledged
+ * @ack: what it has acknowledged, as far as PVM was seen to say it
+ * @claim: what it has acknowledged beyond that, if @claimed
  * @tsval: its timestamp, network order, if @has_ts
  * @tsecr: the echoed timestamp, network order, if @has_ts
  * @win: its window as on the wire
@@ -393,10 +394,12 @@ struct kcolo_net {
  * @fin: its FIN was seen
  * @rst: its RST was seen
  * @has_ts: timestamps are in use
+ * @claimed: the connection is adopted, and neither side has confirmed @claim yet
  */
 struct kcolo_client {
 	u32 seq;
 	u32 ack;
+	u32 claim;
 	__be32 tsval;
 	__be32 tsecr;
 	u16 win;
@@ -404,6 +407,7 @@ struct kcolo_client {
 	bool fin;
 	bool rst;
 	bool has_ts;
+	bool claimed;
 };
 
 /**

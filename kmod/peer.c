@@ -238,7 +238,7 @@ static enum heard take_peer(struct kcolo_flow *flow, struct kcolo_phase phase,
 	flow->frozen |= !running;
 	if (!running)
 		return heard;
-	if (heard == HEARD_COMPARED)
+	if (!kcolo_client_confirmed(flow) && heard == HEARD_COMPARED)
 		kcolo_wait_release(flow, flow->s_heard);
 	else
 		kcolo_wait_advance(flow, flow->s_heard);

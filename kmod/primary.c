@@ -184,7 +184,7 @@ static unsigned int take_p(struct kcolo_flow *flow, struct kcolo_phase phase,
 	kcolo_wait_place(flow, held, fate);
 	if (phase.state == KCOLO_STATE_CHECKPOINT) {
 		flow->frozen = true;
-	} else if (!only_waits(flow, fate)) {
+	} else if (kcolo_client_confirmed(flow) || !only_waits(flow, fate)) {
 		kcolo_wait_advance(flow, flow->p_heard);
 		made->skb = kcolo_idle_head(flow, &made->okfn);
 	}

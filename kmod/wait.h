@@ -154,6 +154,20 @@ static inline bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 	       kcolo_hear_first_syn(flow, side, seg, th, hlen);
 }
 
+/* client.c */
+bool kcolo_client_confirm(struct kcolo_flow *flow);
+
+/**
+ * kcolo_client_confirmed() - does what the client claims to have count by now (C0)
+ * @flow: locked by the caller
+ *
+ * Return: true if it has not up to now, and does; cmp may have moved.
+ */
+static inline bool kcolo_client_confirmed(struct kcolo_flow *flow)
+{
+	return unlikely(flow->client.claimed) && kcolo_client_confirm(flow);
+}
+
 /* epoch.c */
 void kcolo_epoch_mark_barrier(struct kcolo_flow *flow, struct kcolo_phase phase);
 void kcolo_epoch_take_early(struct kcolo_flow *flow, u8 tag);

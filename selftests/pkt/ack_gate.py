@@ -1001,6 +1001,115 @@ def c0_forged_ack_of_an_adopted_connection(f):
     c.both('PA', 100)
 
 
+@case()
+def c0_forged_ack_does_not_stand_for_the_comparison(f):
+    """Of an adopted connection the client may have more than was seen here, but not what the guest says next."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    p = c.pvm('A')
+    c.svm('A')
+    c.out(p)
+    forge(c, ack=7000 + 0x1fffffff)
+    p = c.pvm('PA', 100)
+    f.held(1)
+    c.svm('PA', 100)
+    c.out(p)
+    f.wait_stats(compared_bytes=100)
+    p = c.pvm('PA', b'abc')
+    c.svm('PA', b'abd')
+    e = f.expect_event('miscompare', reason='payload')
+    f.held(1)
+    f.again(e)
+    f.flush(p)
+
+
+@case(each={'secondary_is_there': 0, 'secondary_comes': 1, 'secondary_goes_on': 2})
+def c0_client_has_more_than_was_seen(f, late):
+    """The guest repeats what the client has, as far as was said before the pair; the secondary never repeats."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c.svm('A', at=7000 if late else 7500)
+    p = c.pvm('PA', 100)
+    f.held(1)
+    c.client('A', ack=7500)
+    c.out(p)
+    # Lost on its way to the guest.
+    p = c.pvm('PA', 200)
+    if late:
+        f.held(1)
+        c.svm(*('PA', 100) if late == 2 else 'A', at=7500)
+    c.out(p)
+    p = c.pvm('PA', 100, at=7500)
+    if late != 2:
+        f.held(1)
+        c.svm('PA', 100, at=7500)
+    c.out(p)
+    f.wait_stats(compared_bytes=100, miscompares=0)
+
+
+@case(each={'some': 100, 'more': 600})
+def c0_only_the_secondary_repeats_what_the_client_has(f, n):
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    p = c.pvm('A')
+    c.svm('A', at=7000)
+    c.out(p)
+    c.client('A', ack=7500)
+    data = bytes(n % 251 for n in range(600))
+    c.svm('PA', data[:n], at=7000)
+    p = c.pvm('PA', data[500:], at=7500)
+    if n == 100:
+        f.held(1)
+        c.svm('PA', data[500:], at=7500)
+    c.out(p)
+    f.wait_stats(compared_bytes=100, miscompares=0)
+
+
+@case()
+def c0_both_repeat_what_the_client_has(f):
+    """Some of it, that is compared; the rest is never said again."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c.svm('A', at=7000)
+    p = c.pvm('PA', 100)
+    f.held(1)
+    c.client('A', ack=7500)
+    c.out(p)
+    p = c.pvm('PA', 100)
+    c.svm('PA', 100, at=7100)
+    c.out(p)
+    f.wait_stats(compared_bytes=100)
+    p = c.pvm('PA', 100, at=7500)
+    f.held(1)
+    c.svm('PA', 100, at=7500)
+    c.out(p)
+    f.wait_stats(compared_bytes=200)
+
+
+@case()
+def c0_head_for_a_client_that_has_more_than_was_seen(f):
+    """The secondary repeats what it waits for: that is what the client lacks."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c.svm('A', at=7500)
+    p = c.pvm('PA', 100)
+    f.held(1)
+    c.client('A', ack=7500)
+    c.out(p)
+    p = c.pvm('PA', 20000, at=7500, mss=1448)
+    c.svm('A', 5000, at=7500, mss=1448)
+    f.held(1)
+    c.svm('A', 1000, at=7500)
+    head(f, c, 7500, 5000, gso=1448)
+    c.svm('PA', 15000, at=12500, mss=1448)
+    c.out(p)
+
+
 @case(each={'secondary_lags': False, 'secondary_first': True})
 def c0_adopted_connection_that_lacks_a_piece(f, first):
     """The mirror lost what the client sent while the guests stood still, and nothing has left here since the pair is: the

@@ -315,6 +315,15 @@ static void note_barrier(struct flow *flow)
 	flow->p_begin = flow->cmp.side[KCOLO_P];
 }
 
+/* As kcolo_client_confirmed(). */
+static bool confirmed(struct flow *flow)
+{
+	if (!flow->claimed || !kcolo_cmp_confirms(&flow->cmp, flow->claim))
+		return false;
+	flow->claimed = false;
+	return true;
+}
+
 static void hear_p(struct flow *flow, const struct kcolo_seg *seg)
 {
 	hear_syn(flow, KCOLO_P, seg);
@@ -384,7 +393,9 @@ void flow_p(struct flow *flow, struct packet *pkt)
 		return;
 	}
 	place(flow, pkt, fate);
-	if (!flow->checkpoint && !only_waits(flow, fate))
+	if (flow->checkpoint)
+		return;
+	if (confirmed(flow) || !only_waits(flow, fate))
 		advance(flow);
 }
 
@@ -414,12 +425,14 @@ void flow_s(struct flow *flow, struct packet *pkt)
 		list_add_tail(&pkt->list, &flow->queued);
 	else
 		drop(pkt);
-	if (met) {
+	if (met)
 		drop(pkt);
+	if (flow->checkpoint)
+		return;
+	if (!confirmed(flow) && met)
 		release(flow);
-	} else if (!flow->checkpoint) {
+	else
 		advance(flow);
-	}
 }
 
 /**
@@ -429,7 +442,12 @@ void flow_s(struct flow *flow, struct packet *pkt)
  */
 void flow_client(struct flow *flow, u32 ack)
 {
-	if (kcolo_cmp_acked(&flow->cmp, ack) && !flow->checkpoint)
+	struct kcolo_cmp *c = &flow->cmp;
+	bool moved = kcolo_cmp_acked(c, seq_min(ack, c->nxt));
+
+	flow->claim = ack;
+	flow->claimed = seq_after(ack, c->nxt);
+	if ((confirmed(flow) || moved) && !flow->checkpoint)
 		advance(flow);
 }
 

@@ -52,6 +52,8 @@ struct flow {
 	u8 state_begin;
 	u32 nxt_begin;
 	struct kcolo_stream p_begin;
+	u32 claim;		/* of the client, if claimed */
+	bool claimed;
 	u32 start;		/* cmp when comparing last started */
 	enum kcolo_diff diff;	/* of the last miscompare */
 	unsigned int miscompares;
