@@ -476,7 +476,9 @@ struct kcolo_ack_head {
  * @late: in kcolo_pair.late, under kcolo_pair.out_lock
  * @dgrams: the comparison, of datagrams
  * @out_n: packets in @outbox
- * @seq_out: behind the last byte that the client was sent, if @out_ok
+ * @seq_out: highest sequence number that the client was shown, if @out_ok
+ * @data_out: behind the last byte that the client was sent, if @out_ok; an ACK may
+ *	have overtaken what is held
  * @ack_out: highest acknowledgment that the client was sent, if @out_ok
  * @p_tsval: the primary's newest timestamp, network order, if @p_ts_ok
  * @ts_out: the newest timestamp that the client was sent, if @ts_out_ok
@@ -539,6 +541,7 @@ struct kcolo_flow {
 	};
 	u32 out_n;
 	u32 seq_out;
+	u32 data_out;
 	u32 ack_out;
 	__be32 p_tsval;
 	u32 ts_out;
@@ -585,6 +588,7 @@ struct kcolo_flow {
  * @order: arrival number in its flow
  * @data: offset of the payload in @skb, of TCP
  * @l4: offset of the transport header in @skb
+ * @gone: bytes of its payload that have left as heads, see kcolo_lower_head()
  * @win: window as on the wire
  * @tag: epoch tag of a packet of the secondary (C4)
  */
@@ -602,6 +606,7 @@ struct kcolo_held {
 	u32 order;
 	u32 data;
 	u32 l4;
+	u32 gone;
 	u16 win;
 	u8 tag;
 };
@@ -851,6 +856,7 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 				const struct kcolo_lowered *note,
 				kcolo_okfn_t *okfn);
 
+void kcolo_lower_cut(struct kcolo_held *held, bool v6);
 struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 				 kcolo_okfn_t *okfn);
 

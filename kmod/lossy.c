@@ -47,13 +47,13 @@ void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack)
  */
 struct sk_buff *kcolo_held_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 {
-	if (!flow->out_ok || !flow->client.ok ||
+	if (kcolo_observes(flow->pair) || !flow->out_ok || !flow->client.ok ||
 	    flow->cmp.state != KCOLO_CMP_RUN ||
-	    flow->client.ack != flow->seq_out || !kcolo_wait_idle(flow))
+	    flow->client.ack != flow->data_out || !kcolo_wait_idle(flow))
 		return NULL;
-	if (!flow->lossy && !seq_after(flow->cmp.cmp, flow->seq_out + DARES))
+	if (!flow->lossy && !seq_after(flow->cmp.cmp, flow->data_out + DARES))
 		return NULL;
-	return kcolo_lower_head(flow, flow->seq_out, okfn);
+	return kcolo_lower_head(flow, flow->data_out, okfn);
 }
 
 /**

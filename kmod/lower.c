@@ -28,6 +28,7 @@
 #include <net/tcp.h>
 
 #include "kcolo.h"
+#include "wait.h"
 
 #define OPTIONS_MAX 40
 
@@ -166,6 +167,7 @@ static void begin_out(struct kcolo_flow *flow)
 	flow->seq_out = oldest->seg.seq;
 	if (flow->client.ok)
 		flow->seq_out = seq_max(flow->seq_out, flow->client.ack);
+	flow->data_out = flow->seq_out;
 	flow->out_ok = true;
 }
 
@@ -273,7 +275,7 @@ static struct sk_buff *copy_headers(struct sk_buff *from)
 	return NULL;
 }
 
-/* Take bytes out behind the headers of a copy. */
+/* Take bytes out behind the headers of a packet that shares neither with another. */
 static void cut_front(struct sk_buff *skb, u32 headers, u32 n)
 {
 	u32 linear = min(n, skb_headlen(skb) - headers);
@@ -299,6 +301,57 @@ static void cut_front(struct sk_buff *skb, u32 headers, u32 n)
 	}
 }
 
+/*
+ * Make a packet right again of whose payload only some is left; it had @paged bytes in
+ * pages. A socket that gets it does not pay for those that have gone.
+ */
+static bool fix_cut(struct sk_buff *skb, const struct kcolo_held *held, bool v6,
+		    u32 paged)
+{
+	struct skb_shared_info *info = skb_shinfo(skb);
+	u32 len = skb->len - held->data;
+
+	paged -= skb->data_len;
+	if (skb->truesize >= SKB_TRUESIZE(skb_end_offset(skb)) + paged)
+		skb->truesize -= paged;
+	if (skb_is_gso(skb) && len <= info->gso_size)
+		skb_gso_reset(skb);
+	else if (skb_is_gso(skb))
+		info->gso_segs = DIV_ROUND_UP(len, info->gso_size);
+	fix_ip(skb, v6);
+	return late_checksum(skb, held->l4, v6);
+}
+
+/**
+ * kcolo_lower_cut() - a held packet leaves without what has left before it
+ * @held: its head has left
+ * @v6: IPv6
+ *
+ * The client would have to keep it twice, in memory that its window does not speak
+ * of, and throw packets away. Without memory the packet stays as it is.
+ */
+void kcolo_lower_cut(struct kcolo_held *held, bool v6)
+{
+	const struct kcolo_seg *seg = &held->seg;
+	u32 len = seg->end - seg->seq - !!(seg->flags & KCOLO_TCP_FIN);
+	struct sk_buff *skb = held->skb;
+	u32 paged = skb->data_len;
+	struct tcphdr *th;
+
+	/* BIG TCP says its length in another way. */
+	if (skb_has_frag_list(skb) || skb->len > U16_MAX ||
+	    skb_unclone(skb, GFP_ATOMIC) || pskb_trim(skb, held->data + len))
+		return;
+	th = (struct tcphdr *)(skb->data + held->l4);
+	/* Its pointer counts from the sequence number. */
+	if (th->urg)
+		return;
+	cut_front(skb, held->data, held->gone);
+	held->seg.seq += held->gone;
+	th->seq = htonl(held->seg.seq);
+	fix_cut(skb, held, v6, paged);
+}
+
 /**
  * kcolo_lower_head() - make a packet of compared bytes of a held one
  * @flow: locked by the caller
@@ -321,7 +374,7 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	struct kcolo_held *held;
 	struct sk_buff *skb;
 	struct tcphdr *th;
-	u32 skip, len, ack;
+	u32 skip, len, ack, paged;
 
 	if (!seg || flow->p_sig || seg->flags & KCOLO_TCP_SYN || !p->ack_ok ||
 	    p->syn_new || !s->ack_ok || s->syn_new)
@@ -336,16 +389,11 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	skb = copy_headers(held->skb);
 	if (!skb)
 		return NULL;
+	paged = skb->data_len;
 	if (pskb_trim(skb, held->data + skip + len))
 		goto drop;
 	if (skip)
 		cut_front(skb, held->data, skip);
-	if (skb_is_gso(skb) && len <= skb_shinfo(skb)->gso_size)
-		skb_gso_reset(skb);
-	else if (skb_is_gso(skb))
-		skb_shinfo(skb)->gso_segs =
-			DIV_ROUND_UP(len, skb_shinfo(skb)->gso_size);
-	fix_ip(skb, v6);
 	th = (struct tcphdr *)(skb->data + held->l4);
 	th->seq = htonl(from);
 	th->fin = 0;
@@ -357,14 +405,12 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	th->ack_seq = htonl(ack);
 	th->window = htons(kcolo_window_make(&flow->win, ack));
 	mend_options(flow, th, held->data - held->l4);
-	if (!late_checksum(skb, held->l4, v6))
+	if (!fix_cut(skb, held, v6, paged))
 		goto drop;
-	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, from + len) :
-				       from + len;
-	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, ack) : ack;
-	flow->out_ok = true;
+	kcolo_wait_shown(flow, from + len, ack, true);
 	kcolo_clock_left(flow);
 	kcolo_count(flow->pair, HEADS_LEFT);
+	held->gone = skip + len;
 	*okfn = held->okfn;
 	return skb;
 drop:

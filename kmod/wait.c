@@ -21,6 +21,8 @@
  */
 void kcolo_wait_let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
+	if (unlikely(held->gone))
+		kcolo_lower_cut(held, flow->tuple.v6);
 	kcolo_wait_note_out(flow, &held->seg, held->skb, held->l4, held->data,
 			    held->win);
 	kcolo_clock_leaves(flow, held);

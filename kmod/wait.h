@@ -25,6 +25,29 @@ static inline bool kcolo_starts_flow(const struct kcolo_pkt *pkt)
 }
 
 /**
+ * kcolo_wait_shown() - remember what the client is shown
+ * @flow: locked by the caller
+ * @end: where the packet ends
+ * @ack: what it acknowledges
+ * @data: it carries bytes, and all before them have left
+ */
+static inline void kcolo_wait_shown(struct kcolo_flow *flow, u32 end, u32 ack,
+				    bool data)
+{
+	if (unlikely(!flow->out_ok)) {
+		flow->seq_out = end;
+		flow->data_out = end;
+		flow->ack_out = ack;
+		flow->out_ok = true;
+		return;
+	}
+	flow->seq_out = seq_max(flow->seq_out, end);
+	flow->ack_out = seq_max(flow->ack_out, ack);
+	if (data)
+		flow->data_out = seq_max(flow->data_out, end);
+}
+
+/**
  * kcolo_wait_note_out() - a packet leaves: with the smaller window (R3), and remembered
  * @flow: locked by the caller
  * @seg: what it says
@@ -39,11 +62,7 @@ static inline void kcolo_wait_note_out(struct kcolo_flow *flow, const struct kco
 	if (!(seg->flags & KCOLO_TCP_ACK) || seg->flags & KCOLO_TCP_RST)
 		return;
 	kcolo_clamp_leave(flow, seg, skb, l4, data, win);
-	flow->seq_out = flow->out_ok ? seq_max(flow->seq_out, seg->end) :
-				       seg->end;
-	flow->ack_out = flow->out_ok ? seq_max(flow->ack_out, seg->ack) :
-				       seg->ack;
-	flow->out_ok = true;
+	kcolo_wait_shown(flow, seg->end, seg->ack, seg->seq != seg->end);
 }
 
 /**

@@ -448,13 +448,20 @@ def head(f, c, at, n, ack=None, gso=0, flags='A'):
     return q
 
 
+def rest(f, c, at, n, gso=0, flags='PA', ack=None):
+    """What leaves of a held packet behind its head."""
+    q = head(f, c, at, n, ack=ack, gso=gso, flags=flags)
+    c.c_ack = at + n + ('F' in flags)
+    return q
+
+
 @case()
 def r1_head_leaves_for_a_secondary_that_repeats(f):
     """The streams are cut differently and the secondary's second segment is lost: both would repeat the first for
     ever.  What is compared of the primary's packet leaves, once for each time that the secondary asks."""
     c = f.open()
     c.request()
-    p = c.pvm('PA', 1000)
+    c.pvm('PA', 1000)
     c.svm('A', 400)
     f.held(1)
     for n in range(2):
@@ -470,7 +477,7 @@ def r1_head_leaves_for_a_secondary_that_repeats(f):
     c.bare_ack(400)
     f.held(1)
     c.svm('PA', 600, at=400)
-    c.out(p)
+    rest(f, c, 400, 600)
     f.wait_stats(heads_left=3, queued=0)
 
 
@@ -478,39 +485,39 @@ def r1_head_leaves_for_a_secondary_that_repeats(f):
 def r1_head_of_a_straddling_retransmission(f):
     c = f.open()
     c.both('PA', 1000)
-    p = c.pvm('PA', 1000, at=500)
+    c.pvm('PA', 1000, at=500)
     f.held(1)
     c.svm('PA', 300, at=700)
     head(f, c, 500, 500)
     c.svm('PA', 500)
-    c.out(p)
+    rest(f, c, 1000, 500)
 
 
 @case()
 def r1_head_of_a_fin(f):
     """The data is compared, the FIN is not: it does not leave with it."""
     c = f.open()
-    p = c.pvm('FPA', 500)
+    c.pvm('FPA', 500)
     c.svm('PA', 500)
     f.held(1)
     c.svm('PA', 500, at=0)
     head(f, c, 0, 500)
     f.held(1)
     c.svm('FPA', 500, at=0)
-    c.out(p)
+    rest(f, c, 500, 0, flags='FPA')
 
 
 @case(each={'many': 5000, 'one': 1448, 'less': 1000})
 def r1_head_of_gso(f, n):
     c = f.open()
     c.both('A', 100)
-    p = c.pvm('PA', 20000, mss=1448)
+    c.pvm('PA', 20000, mss=1448)
     c.svm('A', n)
     c.svm('A', n, at=100)
     head(f, c, 100, n, gso=1448 if n > 1448 else 0)
     f.held(1)
     c.svm('PA', 20000 - n, mss=1448)
-    c.out(p)
+    rest(f, c, 100 + n, 20000 - n, gso=1448)
 
 
 @case(each={'secondary': 'sp', 'primary': 'ps'})
@@ -521,7 +528,7 @@ def r1_head_for_a_client_that_waits(f, order):
         if who == 's':
             c.svm('A', 5000, mss=1448)
         else:
-            p = c.pvm('PA', 20000, mss=1448)
+            c.pvm('PA', 20000, mss=1448)
     head(f, c, 0, 5000, gso=1448)
     c.svm('A', 1000)
     f.held(1)
@@ -531,21 +538,47 @@ def r1_head_for_a_client_that_waits(f, order):
     head(f, c, 5000, 6000, gso=1448)
     c.client('A', ack=11000)
     c.svm('PA', 9000, mss=1448)
-    c.out(p)
+    rest(f, c, 11000, 9000, gso=1448)
     f.wait_stats(heads_left=2)
+
+
+@case(each={'fin': 'FPA', 'plain': 'PA'})
+def r1_head_of_all_but_a_little(f, flags):
+    """What is left of a super-packet is one segment, and not the device's to cut."""
+    c = f.open()
+    c.pvm(flags, 20000, mss=1448)
+    c.svm('A', 19000, mss=1448)
+    head(f, c, 0, 19000, gso=1448)
+    c.svm(flags, 1000)
+    rest(f, c, 19000, 1000, flags=flags)
 
 
 @case()
 def r1_head_for_a_client_that_has_acknowledged(f):
     c = f.open()
     c.both('A', 100)
-    p = c.pvm('PA', 20000, mss=1448)
+    c.pvm('PA', 20000, mss=1448)
     c.svm('A', 5000, mss=1448)
     f.held(1)
     c.client('A', ack=100)
     head(f, c, 100, 5000, gso=1448)
     c.svm('PA', 15000, mss=1448)
-    c.out(p)
+    rest(f, c, 5100, 15000, gso=1448)
+
+
+@case()
+def r1_head_behind_an_ack(f):
+    """The guest's ACK has overtaken what is held.  The client has nothing to acknowledge."""
+    c = f.open()
+    c.pvm('PA', 20000, mss=1448)
+    c.client('PA', 100)
+    ack = c.pvm('A')
+    c.svm('A', 5000, mss=1448)
+    c.out(ack)
+    c.svm('A', 1000)
+    head(f, c, 0, 6000, gso=1448)
+    c.svm('PA', 14000, mss=1448)
+    rest(f, c, 6000, 14000, gso=1448, ack=0)
 
 
 @case()
@@ -568,7 +601,7 @@ def r1_head_with_a_lowered_ack(f):
     c.client('PA', 100)
     base = c.cisn + 1
     sack = packet.sack((base + 200, base + 300))
-    p = c.pvm('PA', 1000, opts=packet.options(1, 1, packet.timestamps(1, 2), 1, 1, sack))
+    c.pvm('PA', 1000, opts=packet.options(1, 1, packet.timestamps(1, 2), 1, 1, sack))
     c.svm('A', 400, ack=50)
     f.held(1)
     c.svm('A', 400, at=0, ack=50)
@@ -576,7 +609,8 @@ def r1_head_with_a_lowered_ack(f):
     equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2)) + b'\1' * 12, 'options')
     f.held(1)
     c.svm('PA', 600, at=400)
-    c.out(p)
+    q = rest(f, c, 400, 600)
+    equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2), 1, 1, sack), 'options')
 
 
 @case()
@@ -598,7 +632,7 @@ def r1_head_acknowledges_what_both_have(f):
     f.held(1)
     c.svm('A', 600, at=400, opts=opts(9, 5))
     q = f.expect('lan', lambda q: q.dport == c.cport)
-    equal((q.seq, q.data), (c.stream_seq(0), stream(0, 1000)), 'seq and data')
+    equal((q.seq, q.data), (c.stream_seq(400), stream(400, 600)), 'seq and data')
 
 
 @case(each={'plain': {}, 'partial': {'partial': True}})
@@ -636,7 +670,7 @@ def r1_made_packets_carry_the_newest_timestamp(f):
     equal(q.opts, stamp(30), 'options')
     f.held(3)
     c.svm('PA', 700, at=400)
-    for at, held in (0, p[0]), (1000, p[1]), (1100, p[2]):
+    for at, held in (400, p[0]), (1000, p[1]), (1100, p[2]):
         q = f.expect('lan', lambda q: q.dport == c.cport)
         equal((q.seq, q.opts), (c.stream_seq(at), stamp(30)), 'seq and options')
         check(held.raw.endswith(q.data), 'other bytes: %r', q)
@@ -660,7 +694,7 @@ def r1_no_head_before_it_is_asked_for(f):
 def r1_heads_when_the_secondary_has_lost_something(f):
     """It sends little at a time then, and waits for the client, which gets all that is compared."""
     c = f.open()
-    p = c.pvm('PA', 1000)
+    c.pvm('PA', 1000)
     c.svm('A', 100)
     f.held(1)
     c.svm('A', 100, at=200)
@@ -677,14 +711,14 @@ def r1_heads_when_the_secondary_has_lost_something(f):
     c.client('A', ack=300)
     head(f, c, 300, 100)
     c.svm('A', 600, at=400)
-    c.out(p)
+    rest(f, c, 400, 600)
     f.wait_stats(heads_left=3, sacks_made=1)
 
 
 @case(each={'one': 1000, 'many': 5000})
 def r1_head_out_of_the_middle_of_gso(f, n):
     c = f.open()
-    p = c.pvm('PA', 60000, mss=1448)
+    c.pvm('PA', 60000, mss=1448)
     c.svm('A', 30000, mss=1448)
     c.svm('A', 1000, at=50000)
     head(f, c, 0, 30000, gso=1448)
@@ -692,7 +726,7 @@ def r1_head_out_of_the_middle_of_gso(f, n):
     c.client('A', ack=30000)
     head(f, c, 30000, n, gso=1448 if n > 1448 else 0)
     c.svm('A', 60000 - 30000 - n, at=30000 + n, mss=1448)
-    c.out(p)
+    rest(f, c, 30000 + n, 30000 - n, gso=1448)
 
 
 @case()
@@ -1101,13 +1135,13 @@ def c0_head_for_a_client_that_has_more_than_was_seen(f):
     f.held(1)
     c.client('A', ack=7500)
     c.out(p)
-    p = c.pvm('PA', 20000, at=7500, mss=1448)
+    c.pvm('PA', 20000, at=7500, mss=1448)
     c.svm('A', 5000, at=7500, mss=1448)
     f.held(1)
     c.svm('A', 1000, at=7500)
     head(f, c, 7500, 5000, gso=1448)
     c.svm('PA', 15000, at=12500, mss=1448)
-    c.out(p)
+    rest(f, c, 12500, 15000, gso=1448)
 
 
 @case(each={'secondary_lags': False, 'secondary_first': True})

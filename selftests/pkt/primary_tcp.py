@@ -426,11 +426,12 @@ def r6_duplicates(f):
     c.out(*p[:2])
     # The secondary waits for the client: what is compared of the third leaves, too.
     c.svm('A', 100, at=0)
-    head = f.expect('lan', lambda t: t.dport == c.cport)
-    check((head.seq, len(head.data)) == (c.stream_seq(0), 100), 'head is %r', head)
+    q = f.expect('lan', lambda t: t.dport == c.cport)
+    equal((q.seq, q.data), (c.stream_seq(0), stream(0, 100)), 'its head')
     f.held(1)
     c.svm('A', 100, at=100)
-    c.out(p[2])
+    q = f.expect('lan', lambda t: t.dport == c.cport)
+    equal((q.seq, q.data), (c.stream_seq(100), stream(100, 100)), 'the rest')
     c.svm('A', 200, at=0)
     f.wait_stats(queued=0)
 
