@@ -180,6 +180,12 @@ ports_of() {
 	at cl sysctl -qw net.ipv4.ip_local_port_range="$((1024 + $1 * share)) $((1023 + ($1 + 1) * share))"
 }
 
+# A secondary that was cut off keeps what it has not sent, up to the limit of the memory that all connections have together.
+forget() {
+	local ns
+	for ns in cl pv sv; do ss -N $ns -tHnK state connected >/dev/null; done
+}
+
 # ---- measuring
 
 # said NETNS: bytes that the servers there have sent
@@ -234,6 +240,7 @@ for ((round = 0; round < ROUNDS; round++)); do
 		"${config}_on" >/dev/null || exit 1
 		for workload in "${WORKLOADS[@]}"; do measure $round "$config" "$workload"; done
 		"${config}_off" >/dev/null || exit 1
+		forget
 		say "round $((round + 1)) of $ROUNDS: $config"
 	done
 done
