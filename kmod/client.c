@@ -18,7 +18,7 @@ static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *p
 	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->win.p_scale :
 					  TCP_MAX_WSCALE);
 	/* What an adopted connection has said before is not known. */
-	u32 unseen = c->stream_ok || c->compared ? 0 : KCOLO_CMP_WINDOW / 2;
+	u32 unseen = c->stream_ok ? 0 : KCOLO_CMP_WINDOW / 2;
 
 	if (c->state == KCOLO_CMP_NONE)
 		return false;
@@ -39,29 +39,22 @@ bool kcolo_client_confirm(struct kcolo_flow *flow)
 {
 	struct kcolo_client *client = &flow->client;
 
-	if (!kcolo_cmp_confirms(&flow->cmp, client->claim))
+	if (!kcolo_cmp_confirms(&flow->cmp, client->claim)) {
+		/* What was compared meanwhile need not be claimed. */
+		client->claimed = seq_after(client->claim, flow->cmp.cmp);
 		return false;
+	}
 	client->claimed = false;
-	client->ack = seq_max(client->ack, client->claim);
+	client->ack = client->claim;
+	client->ok = true;
 	return true;
 }
 
 /*
- * The client of a connection, maybe an adopted one, has acknowledged. More than the
- * primary has said here is but a claim (C0). Says whether cmp may have moved.
+ * Of an adopted connection the client may have more than the primary was seen to say. Or
+ * somebody says so: it is a claim (C0), and takes nothing back that the client has said.
  */
-static bool client_has(struct kcolo_flow *flow, u32 ack)
-{
-	struct kcolo_cmp *c = &flow->cmp;
-	bool moved = kcolo_cmp_acked(c, seq_min(ack, c->nxt));
-
-	flow->client.claim = ack;
-	flow->client.claimed = seq_after(ack, c->nxt);
-	return kcolo_client_confirmed(flow) || moved;
-}
-
-/* Says whether cmp may have moved. */
-static bool note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
+static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 			const struct sk_buff *skb)
 {
 	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
@@ -70,7 +63,7 @@ static bool note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 	struct kcolo_tcp_opts opts;
 
 	if (!guest_heeds(flow, pkt))
-		return false;
+		return;
 	/* RFC 5961: the guest heeds a reset only at the very next number. */
 	if (pkt->flags & KCOLO_TCP_RST &&
 	    (client->ok ? pkt->seq == client->seq :
@@ -85,20 +78,24 @@ static bool note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 		kcolo_window_unscaled(&flow->win);
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
 	    !(pkt->flags & KCOLO_TCP_ACK))
-		return false;
+		return;
 	if (client->ok && (seq_before(pkt->ack, client->ack) ||
 			   seq_before(pkt->seq_end, client->seq)))
-		return false;
+		return;
+	client->claimed = seq_after(pkt->ack, flow->cmp.nxt);
+	if (client->claimed)
+		client->claim = pkt->ack;
+	if (client->claimed && client->ok)
+		return;
 	client->seq = pkt->seq_end;
-	client->ack = seq_min(pkt->ack, flow->cmp.nxt);
+	client->ack = pkt->ack;
 	client->win = pkt->win;
-	client->ok = true;
+	client->ok = !client->claimed;
 	client->has_ts = opts.ts;
 	if (opts.ts) {
 		client->tsval = get_unaligned((__be32 *)(th + opts.ts));
 		client->tsecr = get_unaligned((__be32 *)(th + opts.ts + 4));
 	}
-	return client_has(flow, pkt->ack);
 }
 
 /* R4: a SYN is stripped before it is mirrored, so both guests see the same. */
@@ -125,7 +122,7 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	struct kcolo_ack ack;
 	struct kcolo_flow *flow;
 	struct kcolo_pkt pkt;
-	bool own, running;
+	bool own, running, moved;
 	kcolo_okfn_t okfn;
 	u32 acked;
 
@@ -154,7 +151,9 @@ void kcolo_primary_client(struct kcolo_pair *pair, struct sk_buff *skb, bool v6)
 	acked = flow->client.ack;
 	ack.islands = 0;
 	ack.client.ok = false;
-	if (note_client(flow, &pkt, skb) && running)
+	note_client(flow, &pkt, skb);
+	moved = flow->client.ok && kcolo_cmp_acked(&flow->cmp, flow->client.ack);
+	if (running && (kcolo_client_confirmed(flow) || moved))
 		kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
 	flow->out_later = own && !list_empty(&flow->outbox);
 	if (flow->client.ack != acked && running) {

@@ -421,26 +421,55 @@ bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack)
 	return true;
 }
 
+/* So many segments are looked at; more would be slow, and fewer are no lie. */
+#define LOOK_SEGS 128
+
+/* Has the primary left out some of what lies between cmp and @seq? */
+static bool left_out(struct kcolo_cmp *c, u32 seq)
+{
+	const struct kcolo_seg *seg;
+	u32 end = c->cmp, n = 0;
+
+	for (seg = first_seg(c, KCOLO_P); seg && n < LOOK_SEGS;
+	     seg = seg_of(rb_next(&seg->node)), n++) {
+		if (seq_after(seg->seq, end))
+			return seq_before(end, seq);
+		end = seq_max(end, seg->end);
+	}
+	return false;
+}
+
+/* Does something of the secondary wait that lies between cmp and @seq? */
+static bool says_before(struct kcolo_cmp *c, u32 seq)
+{
+	const struct kcolo_seg *seg = first_seg(c, KCOLO_S);
+
+	while (seg && !seq_after(seg->end, c->cmp))
+		seg = seg_of(rb_next(&seg->node));
+	return seg && seq_before(seg->seq, seq);
+}
+
 /**
  * kcolo_cmp_confirms() - does a side stand behind what the client claims to have (C0)
  * @c: comparison
  * @claim: the client's acknowledgment of more than the primary has said here
  *
- * A side that is there and has not said what lies at cmp had said it before the
- * connection was adopted: it has heeded the client's ACK and never repeats that.
+ * What a guest says for the first time it says in order, and none of its packets is lost
+ * on the way here: if the primary has left something out and is there, it has said that
+ * before the connection was adopted. A secondary that is there and says nothing of it
+ * has heeded the client's ACK and never repeats it.
  *
- * Return: true if it does; everything before @claim counts as compared.
+ * Return: true if one does; everything before @claim counts as compared.
  */
 bool kcolo_cmp_confirms(struct kcolo_cmp *c, u32 claim)
 {
-	bool p = !seq_after(claim, c->nxt) && !at_cmp(c, KCOLO_P, NULL);
-	bool s = c->said_ok && !seq_after(claim, c->said) &&
-		 !at_cmp(c, KCOLO_S, NULL);
-
-	if (c->stream_ok || (!p && !s) ||
+	if (c->stream_ok || !seq_after(claim, c->cmp) ||
 	    (c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT))
 		return false;
-	c->cmp = seq_max(c->cmp, claim);
+	if ((seq_after(claim, c->nxt) || !left_out(c, claim)) &&
+	    (!c->said_ok || seq_after(claim, c->said) || says_before(c, claim)))
+		return false;
+	c->cmp = claim;
 	c->nxt = seq_max(c->nxt, claim);
 	return true;
 }
@@ -458,9 +487,6 @@ struct kcolo_seg *kcolo_cmp_straddler(struct kcolo_cmp *c)
 	return seg && seq_before(seg->seq, c->cmp) ? seg : NULL;
 }
 
-/* So many segments are looked at; more would be slow, and fewer are no lie. */
-#define ISLAND_SEGS 128
-
 /**
  * kcolo_cmp_islands() - what the secondary said behind bytes that are missing
  * @c: comparison
@@ -474,7 +500,7 @@ u32 kcolo_cmp_islands(const struct kcolo_cmp *c, u32 *edges, u32 max)
 	const struct rb_node *node = rb_first(&c->side[KCOLO_S].segs);
 	u32 n = 0, looked;
 
-	for (looked = 0; node && looked < ISLAND_SEGS; looked++) {
+	for (looked = 0; node && looked < LOOK_SEGS; looked++) {
 		const struct kcolo_seg *seg =
 			rb_entry(node, struct kcolo_seg, node);
 

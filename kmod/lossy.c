@@ -47,28 +47,29 @@ void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack)
  */
 struct sk_buff *kcolo_held_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn)
 {
-	if (kcolo_observes(flow->pair) || !flow->out_ok || !flow->client.ok ||
+	if (!flow->out_ok || !flow->client.ok ||
 	    flow->cmp.state != KCOLO_CMP_RUN ||
-	    flow->client.ack != flow->data_out || !kcolo_wait_idle(flow))
+	    seq_before(flow->client.ack, flow->data_out) || !kcolo_wait_idle(flow))
 		return NULL;
-	if (!flow->lossy && !seq_after(flow->cmp.cmp, flow->data_out + DARES))
+	if (!flow->lossy && !seq_after(flow->cmp.cmp, flow->client.ack + DARES))
 		return NULL;
-	return kcolo_lower_head(flow, flow->data_out, okfn);
+	return kcolo_lower_head(flow, flow->client.ack, okfn);
 }
 
 /**
  * kcolo_lossy_repeat_head() - what S repeats, the client lacks (R1)
  * @flow: locked by the caller
- * @seg: what S says
  * @okfn: how to send it
  *
  * Return: a packet to send or NULL.
  */
 struct sk_buff *kcolo_lossy_repeat_head(struct kcolo_flow *flow,
-					const struct kcolo_seg *seg,
 					kcolo_okfn_t *okfn)
 {
-	u32 from = flow->client.ok ? flow->client.ack : seg->seq;
+	const struct kcolo_seg *seg = kcolo_cmp_straddler(&flow->cmp);
 
-	return kcolo_wait_idle(flow) ? kcolo_lower_head(flow, from, okfn) : NULL;
+	if (!seg || !kcolo_wait_idle(flow))
+		return NULL;
+	return kcolo_lower_head(flow, flow->client.ok ? flow->client.ack : seg->seq,
+				okfn);
 }

@@ -35,6 +35,15 @@
 /* So many held packets are looked at for a model; any will do. */
 #define CHOOSE_MAX 32
 
+/*
+ * The address in the IP header is the one that TCP's checksum covers; behind a routing
+ * header or a source route it may be another.
+ */
+static bool plain(const struct kcolo_held *held, bool v6)
+{
+	return held->l4 == (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+}
+
 /* The newest pure ACK is the best model: small, with the newest timestamp. */
 static struct kcolo_held *choose(struct kcolo_flow *flow)
 {
@@ -188,10 +197,11 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	bool v6 = flow->tuple.v6;
 	struct kcolo_held *held;
 	struct sk_buff *skb;
+	struct tcphdr *th;
 	u32 len;
 
 	held = worth_telling(flow, note) ? choose(flow) : NULL;
-	if (!held)
+	if (!held || !plain(held, v6))
 		return NULL;
 	skb = skb_copy_expand(held->skb, skb_headroom(held->skb), OPTIONS_MAX,
 			      GFP_ATOMIC);
@@ -207,6 +217,9 @@ struct sk_buff *kcolo_lower_ack(struct kcolo_flow *flow,
 	skb_put_data(skb, options, len);
 	skb_gso_reset(skb);
 	fix_ip(skb, v6);
+	th = (struct tcphdr *)(skb->data + held->l4);
+	/* The client throws away what lies before that. */
+	th->seq = htonl(held->seg.seq + held->gone);
 	fix_tcp(skb, held->l4, v6, note->ack,
 		kcolo_window_make(&flow->win, note->ack));
 	kcolo_clock_left(flow);
@@ -376,13 +389,14 @@ struct sk_buff *kcolo_lower_head(struct kcolo_flow *flow, u32 from,
 	struct tcphdr *th;
 	u32 skip, len, ack, paged;
 
-	if (!seg || flow->p_sig || seg->flags & KCOLO_TCP_SYN || !p->ack_ok ||
-	    p->syn_new || !s->ack_ok || s->syn_new)
-		return NULL;
-	from = seq_max(from, seg->seq);
-	if (!seq_before(from, flow->cmp.cmp))
+	if (kcolo_observes(flow->pair) || !seg || flow->p_sig ||
+	    seg->flags & KCOLO_TCP_SYN || !p->ack_ok || p->syn_new ||
+	    !s->ack_ok || s->syn_new)
 		return NULL;
 	held = kcolo_held_of(seg);
+	from = seq_max(from, seg->seq);
+	if (!seq_before(from, flow->cmp.cmp) || !plain(held, v6))
+		return NULL;
 	skip = from - seg->seq;
 	/* More than the IP header can say would be one of BIG TCP. */
 	len = min(flow->cmp.cmp - from, U16_MAX - held->data);

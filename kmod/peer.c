@@ -198,7 +198,7 @@ static void find_answer(struct kcolo_flow *flow, const struct kcolo_seg *seg,
 		kcolo_clock_follow(flow, note);
 	}
 	if (again && !a->ack.client.ok)
-		a->made = kcolo_lossy_repeat_head(flow, seg, &a->okfn);
+		a->made = kcolo_lossy_repeat_head(flow, &a->okfn);
 	else if (!a->ack.client.ok)
 		a->made = kcolo_idle_head(flow, &a->okfn);
 	if (!a->made && note->ok && kcolo_wait_idle(flow))

@@ -21,7 +21,8 @@
  */
 void kcolo_wait_let_out(struct kcolo_flow *flow, struct kcolo_held *held)
 {
-	if (unlikely(held->gone))
+	/* Nobody makes a checksum for bytes that may be wrong. */
+	if (unlikely(held->gone) && !seq_after(held->seg.end, flow->cmp.cmp))
 		kcolo_lower_cut(held, flow->tuple.v6);
 	kcolo_wait_note_out(flow, &held->seg, held->skb, held->l4, held->data,
 			    held->win);

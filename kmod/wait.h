@@ -29,14 +29,15 @@ static inline bool kcolo_starts_flow(const struct kcolo_pkt *pkt)
  * @flow: locked by the caller
  * @end: where the packet ends
  * @ack: what it acknowledges
- * @data: it carries bytes, and all before them have left
+ * @data: it carries bytes
  */
 static inline void kcolo_wait_shown(struct kcolo_flow *flow, u32 end, u32 ack,
 				    bool data)
 {
 	if (unlikely(!flow->out_ok)) {
 		flow->seq_out = end;
-		flow->data_out = end;
+		flow->data_out = data || !flow->client.ok ?
+				 end : seq_min(end, flow->client.ack);
 		flow->ack_out = ack;
 		flow->out_ok = true;
 		return;
@@ -223,7 +224,6 @@ static inline bool kcolo_epoch_adopt(struct kcolo_flow *flow,
 void kcolo_lossy_tell_hole(const struct kcolo_flow *flow, struct kcolo_ack *ack);
 struct sk_buff *kcolo_held_head(struct kcolo_flow *flow, kcolo_okfn_t *okfn);
 struct sk_buff *kcolo_lossy_repeat_head(struct kcolo_flow *flow,
-					const struct kcolo_seg *seg,
 					kcolo_okfn_t *okfn);
 
 /**

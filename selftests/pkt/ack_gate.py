@@ -5,7 +5,7 @@ import time
 
 import harness
 import packet
-from harness import case, check, equal, gather, stream, until
+from harness import GUEST, case, check, equal, gather, stream, until
 
 
 @case()
@@ -581,6 +581,20 @@ def r1_head_behind_an_ack(f):
     rest(f, c, 6000, 14000, gso=1448, ack=0)
 
 
+@case(ip=(6,))
+def r1_no_head_behind_a_routing_header(f):
+    """TCP's checksum covers another address than the one in the IP header."""
+    c = f.open()
+    route = (43, b'\2\0\0\0\0\0\0' + GUEST[True])
+    p = c.pvm('PA', 1000, ext=[route])
+    c.svm('A', 400)
+    c.svm('A', 400, at=0)
+    f.held(1)
+    c.svm('PA', 600, at=400)
+    c.out(p)
+    f.wait_stats(heads_left=0)
+
+
 @case()
 def r1_no_head_during_a_checkpoint(f):
     c = f.open()
@@ -611,6 +625,23 @@ def r1_head_with_a_lowered_ack(f):
     c.svm('PA', 600, at=400)
     q = rest(f, c, 400, 600)
     equal(q.opts, packet.options(1, 1, packet.timestamps(1, 2), 1, 1, sack), 'options')
+
+
+@case()
+def r1_lowered_ack_behind_a_head(f):
+    """An ACK with the number of what the client has by now would be thrown away."""
+    c = f.open()
+    c.client('PA', 200)
+    c.pvm('PA', 20000, mss=1448)
+    c.svm('A', 5000, mss=1448, ack=100)
+    head(f, c, 0, 5000, gso=1448, ack=100)
+    c.client('A', ack=5000)
+    c.svm('PA', 15000, mss=1448, ack=100)
+    f.held(1)
+    c.svm('A', ack=100)
+    f.expect_lowered(c, 100, seq=5000)
+    c.svm('A', ack=200)
+    rest(f, c, 5000, 15000, gso=1448)
 
 
 @case()
@@ -1044,11 +1075,11 @@ def c0_forged_ack_does_not_stand_for_the_comparison(f):
     p = c.pvm('A')
     c.svm('A')
     c.out(p)
+    q = c.pvm('PA', 100)
     forge(c, ack=7000 + 0x1fffffff)
-    p = c.pvm('PA', 100)
     f.held(1)
     c.svm('PA', 100)
-    c.out(p)
+    c.out(q)
     f.wait_stats(compared_bytes=100)
     p = c.pvm('PA', b'abc')
     c.svm('PA', b'abd')
@@ -1068,13 +1099,15 @@ def c0_client_has_more_than_was_seen(f, late):
     p = c.pvm('PA', 100)
     f.held(1)
     c.client('A', ack=7500)
-    c.out(p)
+    if not late:
+        c.out(p)
     # Lost on its way to the guest.
-    p = c.pvm('PA', 200)
+    q = c.pvm('PA', 200)
     if late:
-        f.held(1)
+        f.held(2)
         c.svm(*('PA', 100) if late == 2 else 'A', at=7500)
-    c.out(p)
+        c.out(p)
+    c.out(q)
     p = c.pvm('PA', 100, at=7500)
     if late != 2:
         f.held(1)
@@ -1104,29 +1137,42 @@ def c0_only_the_secondary_repeats_what_the_client_has(f, n):
 
 @case()
 def c0_both_repeat_what_the_client_has(f):
-    """Some of it, that is compared; the rest is never said again."""
+    """Not the same; the rest is never said again."""
     c = f.conn()
     f.checkpoint()
     c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
     c.svm('A', at=7000)
-    p = c.pvm('PA', 100)
-    f.held(1)
+    p = [c.pvm('PA', 100)]
     c.client('A', ack=7500)
-    c.out(p)
-    p = c.pvm('PA', 100)
+    p.append(c.pvm('PA', 100))
     c.svm('PA', 100, at=7100)
-    c.out(p)
-    f.wait_stats(compared_bytes=100)
+    f.held(2)
+    q = c.pvm('PA', 100, at=7500)
+    c.out(*p)
+    f.held(1)
+    c.svm('PA', 100, at=7500)
+    c.out(q)
+    f.wait_stats(compared_bytes=100, miscompares=0)
+
+
+@case()
+def c0_client_answers_what_was_repeated(f):
+    """What it has was not known before."""
+    c = f.conn()
+    f.checkpoint()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c.both('PA', 100)
+    c.client('A', ack=7500)
     p = c.pvm('PA', 100, at=7500)
     f.held(1)
     c.svm('PA', 100, at=7500)
     c.out(p)
-    f.wait_stats(compared_bytes=200)
+    f.wait_stats(compared_bytes=200, miscompares=0)
 
 
 @case()
 def c0_head_for_a_client_that_has_more_than_was_seen(f):
-    """The secondary repeats what it waits for: that is what the client lacks."""
+    """It begins with what the client lacks."""
     c = f.conn()
     f.checkpoint()
     c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
@@ -1137,8 +1183,6 @@ def c0_head_for_a_client_that_has_more_than_was_seen(f):
     c.out(p)
     c.pvm('PA', 20000, at=7500, mss=1448)
     c.svm('A', 5000, at=7500, mss=1448)
-    f.held(1)
-    c.svm('A', 1000, at=7500)
     head(f, c, 7500, 5000, gso=1448)
     c.svm('PA', 15000, at=12500, mss=1448)
     rest(f, c, 12500, 15000, gso=1448)

@@ -530,18 +530,24 @@ CASE(c0_what_the_client_has_needs_no_partner, 60, ADOPTING,
 CASE(c0_only_until_something_was_compared, 53, ADOPTING,
      P(ACK, 50, "abc", 1, ""), S(ACK, 50, "abc", 1, "a"),
      P(ACK, 53, "def", 1, ""), CLIENT(56, ""));
-CASE(c0_client_claims_what_nobody_has_said, 56, ADOPTING,
-     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(70, "a"),
-     P(ACK, 53, "def", 1, ""), S(ACK, 53, "def", 1, "b"));
+CASE(c0_client_claims_what_nobody_has_said, 53, ADOPTING,
+     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(70, ""),
+     S(ACK, 50, "abc", 1, "a"));
 CASE(c0_secondary_confirms_what_the_client_has, 71, ADOPTING,
      P(ACK, 50, "abc", 1, ""), S(ACK, 70, "", 1, ""), CLIENT(70, "a"),
      P(ACK, 53, "def", 1, "b"), P(ACK, 70, "x", 1, ""), S(ACK, 70, "x", 1, "c"));
 CASE(c0_secondary_confirms_later, 71, ADOPTING,
-     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(70, "a"), P(ACK, 53, "def", 1, ""),
-     S(ACK, 70, "x", 1, "b"), P(ACK, 70, "x", 1, "c"));
+     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(70, ""),
+     P(ACK, 53, "def", 1, ""), S(ACK, 70, "x", 1, "ab"), P(ACK, 70, "x", 1, "c"));
 CASE(c0_primary_confirms_what_the_client_has, 71, ADOPTING,
-     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(70, "a"), P(ACK, 70, "x", 1, ""),
-     S(ACK, 70, "x", 1, "b"));
+     P(ACK, 50, "", 1, ""), S(ACK, 50, "abc", 1, "a"), CLIENT(70, ""),
+     P(ACK, 70, "x", 1, ""), S(ACK, 70, "x", 1, "b"));
+CASE(c0_client_answers_what_was_repeated, 71, ADOPTING,
+     P(ACK, 50, "abc", 1, ""), S(ACK, 50, "abc", 1, "a"), CLIENT(70, ""),
+     P(ACK, 70, "x", 1, ""), S(ACK, 70, "x", 1, "b"));
+CASE(c0_lost_on_the_way_is_no_confirmation, 50, ADOPTING,
+     P(ACK, 50, "", 1, ""), S(ACK, 50, "", 1, "a"), CLIENT(56, ""),
+     P(ACK, 50, "abcdefghi", 1, ""), S(ACK, 53, "defghi", 1, ""));
 CASE(c0_what_the_secondary_says_now_does_not_confirm, 56, ADOPTING,
      S(ACK, 50, "abcdef", 1, ""), P(ACK, 50, "", 1, "a"), CLIENT(56, ""),
      P(ACK, 50, "abcdef", 1, "b"));

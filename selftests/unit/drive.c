@@ -318,10 +318,11 @@ static void note_barrier(struct flow *flow)
 /* As kcolo_client_confirmed(). */
 static bool confirmed(struct flow *flow)
 {
-	if (!flow->claimed || !kcolo_cmp_confirms(&flow->cmp, flow->claim))
-		return false;
-	flow->claimed = false;
-	return true;
+	bool yes = flow->claimed && kcolo_cmp_confirms(&flow->cmp, flow->claim);
+
+	flow->claimed = flow->claimed && !yes &&
+			seq_after(flow->claim, flow->cmp.cmp);
+	return yes;
 }
 
 static void hear_p(struct flow *flow, const struct kcolo_seg *seg)
@@ -442,12 +443,13 @@ void flow_s(struct flow *flow, struct packet *pkt)
  */
 void flow_client(struct flow *flow, u32 ack)
 {
-	struct kcolo_cmp *c = &flow->cmp;
-	bool moved = kcolo_cmp_acked(c, seq_min(ack, c->nxt));
+	bool moved = false;
 
 	flow->claim = ack;
-	flow->claimed = seq_after(ack, c->nxt);
-	if ((confirmed(flow) || moved) && !flow->checkpoint)
+	flow->claimed = seq_after(ack, flow->cmp.nxt);
+	if (!flow->claimed)
+		moved = kcolo_cmp_acked(&flow->cmp, ack);
+	if (!flow->checkpoint && (confirmed(flow) || moved))
 		advance(flow);
 }
 
