@@ -1051,12 +1051,18 @@ def r9_forged_end(f):
     f.flush(p)
 
 
-@case()
-def c0_forged_ack_of_an_adopted_connection(f):
-    """What the guest says next is still believed."""
+def older(f):
+    """A connection that is older than the pair; the guest's next packet adopts it."""
     c = f.conn()
     f.checkpoint()
     c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    return c
+
+
+@case()
+def c0_forged_ack_of_an_adopted_connection(f):
+    """What the guest says next is still believed."""
+    c = older(f)
     p = c.pvm('A')
     c.svm('A')
     c.out(p)
@@ -1069,9 +1075,7 @@ def c0_forged_ack_of_an_adopted_connection(f):
 @case()
 def c0_forged_ack_does_not_stand_for_the_comparison(f):
     """Of an adopted connection the client may have more than was seen here, but not what the guest says next."""
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     p = c.pvm('A')
     c.svm('A')
     c.out(p)
@@ -1092,9 +1096,7 @@ def c0_forged_ack_does_not_stand_for_the_comparison(f):
 @case(each={'secondary_is_there': 0, 'secondary_comes': 1, 'secondary_goes_on': 2})
 def c0_client_has_more_than_was_seen(f, late):
     """The guest repeats what the client has, as far as was said before the pair; the secondary never repeats."""
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     c.svm('A', at=7000 if late else 7500)
     p = c.pvm('PA', 100)
     f.held(1)
@@ -1118,9 +1120,7 @@ def c0_client_has_more_than_was_seen(f, late):
 
 @case(each={'some': 100, 'more': 600})
 def c0_only_the_secondary_repeats_what_the_client_has(f, n):
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     p = c.pvm('A')
     c.svm('A', at=7000)
     c.out(p)
@@ -1138,9 +1138,7 @@ def c0_only_the_secondary_repeats_what_the_client_has(f, n):
 @case()
 def c0_both_repeat_what_the_client_has(f):
     """Not the same; the rest is never said again."""
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     c.svm('A', at=7000)
     p = [c.pvm('PA', 100)]
     c.client('A', ack=7500)
@@ -1158,9 +1156,7 @@ def c0_both_repeat_what_the_client_has(f):
 @case()
 def c0_client_answers_what_was_repeated(f):
     """What it has was not known before."""
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     c.both('PA', 100)
     c.client('A', ack=7500)
     p = c.pvm('PA', 100, at=7500)
@@ -1173,9 +1169,7 @@ def c0_client_answers_what_was_repeated(f):
 @case()
 def c0_head_for_a_client_that_has_more_than_was_seen(f):
     """It begins with what the client lacks."""
-    c = f.conn()
-    f.checkpoint()
-    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 7000
+    c = older(f)
     c.svm('A', at=7500)
     p = c.pvm('PA', 100)
     f.held(1)
