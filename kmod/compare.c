@@ -178,7 +178,8 @@ enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 		st->rst = true;
 		return KCOLO_FATE_RST;
 	}
-	if (side == KCOLO_S && !(seg->flags & KCOLO_TCP_SYN))
+	if (unlikely(!c->stream_ok) && side == KCOLO_S &&
+	    !(seg->flags & KCOLO_TCP_SYN))
 		note_said(c, seg);
 	if (seg->seq == seg->end)
 		return KCOLO_FATE_COVERED;
@@ -424,16 +425,16 @@ bool kcolo_cmp_acked(struct kcolo_cmp *c, u32 ack)
 /* So many segments are looked at; more would be slow, and fewer are no lie. */
 #define LOOK_SEGS 128
 
-/* Has the primary left out some of what lies between cmp and @seq? */
-static bool left_out(struct kcolo_cmp *c, u32 seq)
+/* Has the primary left something out and gone on at @seq, or behind it? */
+static bool jumps(struct kcolo_cmp *c, u32 seq)
 {
 	const struct kcolo_seg *seg;
 	u32 end = c->cmp, n = 0;
 
 	for (seg = first_seg(c, KCOLO_P); seg && n < LOOK_SEGS;
 	     seg = seg_of(rb_next(&seg->node)), n++) {
-		if (seq_after(seg->seq, end))
-			return seq_before(end, seq);
+		if (seq_after(seg->seq, end) && !seq_before(seg->seq, seq))
+			return true;
 		end = seq_max(end, seg->end);
 	}
 	return false;
@@ -455,9 +456,9 @@ static bool says_before(struct kcolo_cmp *c, u32 seq)
  * @claim: the client's acknowledgment of more than the primary has said here
  *
  * What a guest says for the first time it says in order, and none of its packets is lost
- * on the way here: if the primary has left something out and is there, it has said that
- * before the connection was adopted. A secondary that is there and says nothing of it
- * has heeded the client's ACK and never repeats it.
+ * on the way here: if the primary has left something out and goes on there, it has said
+ * all before that before the connection was adopted. A secondary that is there and says
+ * nothing of it has heeded the client's ACK and never repeats it.
  *
  * Return: true if one does; everything before @claim counts as compared.
  */
@@ -466,7 +467,7 @@ bool kcolo_cmp_confirms(struct kcolo_cmp *c, u32 claim)
 	if (c->stream_ok || !seq_after(claim, c->cmp) ||
 	    (c->state != KCOLO_CMP_RUN && c->state != KCOLO_CMP_ADOPT))
 		return false;
-	if ((seq_after(claim, c->nxt) || !left_out(c, claim)) &&
+	if ((seq_after(claim, c->nxt) || !jumps(c, claim)) &&
 	    (!c->said_ok || seq_after(claim, c->said) || says_before(c, claim)))
 		return false;
 	c->cmp = claim;

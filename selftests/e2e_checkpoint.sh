@@ -112,11 +112,11 @@ impair_none
 
 # A guest that has stood still may repeat what its client has acknowledged meanwhile, before it reads that; the secondary, which has
 # read it, does not. If the connection is older than the pair, it waits for one more checkpoint, which is asked for (C0, R7).
-commit_on_request() {
+commit_on_request() { # NAME
 	local i
 	for ((i = 0; i < 80; i++)); do
 		[ "$(cat "$TMP"/{get,put,idle}{4,6}.out | grep -c result=)" = 6 ] && return
-		[ ! "$(pair_field ph request)" ] || { note "a checkpoint was asked for"; commit; }
+		[ ! "$(pair_field ph request)" ] || check "$1: the checkpoint that is asked for" commit
 		sleep 0.2
 	done
 }
@@ -132,7 +132,7 @@ torn() { # NAME COMMAND...
 	check "C4 $name: the same epoch" test "$(pair_field ph epoch) $(pair_field sh epoch)" = "$n $n"
 	check "C4 $name: the pair runs" in_state ph running
 	hurry
-	commit_on_request
+	commit_on_request "C4 $name"
 	end_clients "C4 $name"
 	bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 3 200
 	check "C4 $name: a new connection is translated" wait_for 2 translated 1

@@ -545,6 +545,12 @@ CASE(c0_primary_confirms_what_the_client_has, 71, ADOPTING,
 CASE(c0_client_answers_what_was_repeated, 71, ADOPTING,
      P(ACK, 50, "abc", 1, ""), S(ACK, 50, "abc", 1, "a"), CLIENT(70, ""),
      P(ACK, 70, "x", 1, ""), S(ACK, 70, "x", 1, "b"));
+CASE(c0_what_the_primary_says_now_is_not_claimed, 50, ADOPTING,
+     P(ACK, 50, "", 1, ""), S(ACK, 50, "", 1, "a"), CLIENT(62, ""),
+     P(ACK, 60, "abc", 1, ""), P(ACK, 63, "def", 1, ""));
+CASE(c0_primary_repeats_before_it_goes_on, 61, ADOPTING,
+     P(ACK, 50, "ab", 1, ""), S(ACK, 50, "", 1, ""), CLIENT(60, ""),
+     P(ACK, 55, "cd", 1, ""), P(ACK, 60, "x", 1, "ab"), S(ACK, 60, "x", 1, "c"));
 CASE(c0_lost_on_the_way_is_no_confirmation, 50, ADOPTING,
      P(ACK, 50, "", 1, ""), S(ACK, 50, "", 1, "a"), CLIENT(56, ""),
      P(ACK, 50, "abcdefghi", 1, ""), S(ACK, 53, "defghi", 1, ""));
