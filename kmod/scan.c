@@ -48,15 +48,18 @@ static bool rst_unmet(struct kcolo_flow *flow, u64 now)
 /*
  * The client has reset the connection, or has both sent a FIN and acknowledged all
  * there is: nobody waits for what is left, and the guests end each at a place of
- * their own. Had they not heeded the reset they would repeat it.
+ * their own. Had they not heeded the reset they would repeat it. In mode observe the
+ * client has not waited for the secondary, and what that says later is looked at (R14).
  */
 static bool over(const struct kcolo_flow *flow)
 {
 	const struct kcolo_client *client = &flow->client;
+	const struct kcolo_cmp *c = &flow->cmp;
 
 	return client->rst ||
-	       (client->fin && client->ok && flow->cmp.side[KCOLO_P].fin &&
-		!seq_before(client->ack, flow->cmp.nxt));
+	       (client->fin && client->ok && c->side[KCOLO_P].fin &&
+		!seq_before(client->ack, c->nxt) &&
+		(!kcolo_observes(flow->pair) || c->cmp == c->nxt));
 }
 
 static void bury(struct kcolo_flow *flow, u64 now, u32 ms)

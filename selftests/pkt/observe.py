@@ -66,6 +66,29 @@ def r14_tcp_difference_is_told(f):
     opened(f)
 
 
+@case(timeout=int(2000 * SCALE), scan=20, each={'same': b'of the', 'differs': b'of THE'}, **OBSERVE)
+def r14_secondary_speaks_when_the_client_has_gone(f, middle):
+    """The client has acknowledged all the primary says, and closed: what a late secondary says is looked at all the same."""
+    c = opened(f)
+    c.out(c.pvm('PA', b'the end of the story'))
+    c.out(c.pvm('FA'))
+    c.client('FA')
+    c.out(c.pvm('A'))
+    f.pump(0.2 * SCALE)                 # ten scans
+    c.svm('PA', b'the end ' + middle + b' story')
+    c.bare_ack(21)                      # R15
+    if middle == b'of the':
+        c.svm('FA')
+        c.bare_ack(21)
+        c.svm('A')
+        f.wait_stats(held=0, queued=0, compared_bytes=20, dropped_reset=0)
+        f.expect_no_event()
+        return
+    e = f.expect_event('miscompare', reason='payload', dport=c.cport)
+    equal(e['stream_offset'], 11)
+    f.wait_stats(held=0, queued=0)
+
+
 @case(timeout=160, **OBSERVE)
 def r14_every_datagram_that_differs_is_told(f):
     t = Talk(f)
