@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
+#include <net/inet_frag.h>
 #include <net/netlink.h>
 
 #include "known.h"
@@ -360,11 +361,25 @@ static int check_new(struct kcolo_net *kn, struct nlattr **attrs,
 	return 0;
 }
 
+/*
+ * S3: the queues of the two sides are apart, but the kernel counts fragments by their
+ * source, which is one for both, and gives up a datagram when too many others have come
+ * between two of its own.
+ */
+static void check_fragments(const struct kcolo_pair *pair,
+			    struct netlink_ext_ack *extack)
+{
+	if (pair->role == KCOLO_ROLE_PRIMARY &&
+	    READ_ONCE(pair->net->ipv4.fqdir->max_dist))
+		NL_SET_ERR_MSG(extack,
+			       "datagrams in many IPv4 fragments may be lost: set net.ipv4.ipfrag_max_dist to 0");
+}
+
 /**
  * kcolo_pair_add() - make a pair
  * @net: namespace
  * @attrs: attributes of the request
- * @extack: tells why not
+ * @extack: tells why not; or what the host lacks
  *
  * Context: process, RTNL and kcolo_net.cfg held.
  * Return: 0 or a negative errno, then nothing has changed.
@@ -396,6 +411,7 @@ int kcolo_pair_add(struct net *net, struct nlattr **attrs,
 	queue_delayed_work(system_wq, &pair->scan_work,
 			   msecs_to_jiffies(pair->cfg.scan));
 	kcolo_event_pair(pair, KCOLO_CMD_PAIR_NTF, KCOLO_CAUSE_USER);
+	check_fragments(pair, extack);
 	return 0;
 
 err_hooks:

@@ -343,6 +343,14 @@ check "add with all settings" silent pair add a vm vm mode hold timeout 1000 sca
 check "all settings show" says 'timeout 1000 scan 100 max-packets 10 max-bytes 70000 max-flows 5 min-interval 7$' pair show a
 check "set the ports" silent pair set a vm vm peer peer
 check "del after all settings" silent pair del a
+warned() {
+	k "$@"
+	[ "$rc" = 0 ] && [ ! "$OUT" ] && [[ $ERR = 'Warning: kcolo: '*'net.ipv4.ipfrag_max_dist to 0'$'\n' ]]
+}
+at ph sysctl -qw net.ipv4.ipfrag_max_dist=64
+check "S3 add: what the host lacks" warned pair add a "${P[@]}"
+at ph sysctl -qw net.ipv4.ipfrag_max_dist=0
+check "del after the warning" silent pair del a
 check "add in mode observe" silent pair add a "${P[@]}" mode observe
 check "observe shows" py "x[0]['mode'] == 'observe'" pair show a
 check "set it to hold" silent pair set a mode hold
@@ -702,6 +710,7 @@ links() {
 	ip -n "$1" -o link | sed 's/state.*//; s/^[0-9]*: //' | sort
 	ip netns exec "$1" sh -c 'tail -n 1 /proc/sys/net/ipv6/conf/*/disable_ipv6'
 	tc -n "$1" qdisc show dev vm
+	ip netns exec "$1" cat /proc/sys/net/ipv4/ipfrag_max_dist
 }
 
 script() {
@@ -736,7 +745,19 @@ links ph >"$TMP/after"
 check "kcolo-primary -n up: nothing changed" diff "$TMP/before" "$TMP/after"
 check "kcolo-primary up" script ph primary up bridge br0 uplink uplink vm vm peer peer
 check "kcolo-primary up does what -n has shown" diff "$TMP/dry" "$TMP/out"
+max_dist() {
+	[ "$(at ph cat /proc/sys/net/ipv4/ipfrag_max_dist)" = "$1" ]
+}
+check "S3 kcolo-primary up: fragments are not counted" max_dist 0
+ip -n ph link add vm2 type dummy
+ip -n ph link add peer2 type dummy
+check "kcolo-primary up, another vm" script ph primary up routed vm vm2 peer peer2 peer-bridge brq
 check "kcolo-primary down" script ph primary down vm vm
+check "S3 kcolo-primary down: the other vm keeps it" max_dist 0
+check "kcolo-primary down, another vm" script ph primary down vm vm2
+check "S3 kcolo-primary down: it is as before" max_dist 64
+ip -n ph link del vm2
+ip -n ph link del peer2
 check "kcolo-primary down leaves the clients' bridge" test -e "/proc/$$" -a "$(ip -n ph -o link show master br0 | wc -l)" = 2
 check "kcolo-primary down all, later" script ph primary down vm vm all
 links ph >"$TMP/after"

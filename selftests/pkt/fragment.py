@@ -98,6 +98,24 @@ def r8_fragments_cut(f, mine, theirs, order):
     t.out(data, mine)
 
 
+@case()
+def s3_fragments_far_apart(f):
+    """Many fragments of the secondary's come between two of the primary's, from the same address."""
+    t = Fragments(f)
+    mine, others = stream(0, 5000), [stream(n, 5000) for n in range(1, 30)]
+    t.say('pv', mine, order=[0, 1], ipid=1)
+    for data in others:
+        t.say('ps', data)
+    f.wait_stats(queued=29)
+    t.say('pv', mine, order=[2, 3], ipid=1)
+    f.held(1)
+    t.say('ps', mine)
+    t.out(mine)
+    for data in others:
+        t.say('pv', data)
+        t.out(data)
+
+
 @case(timeout=320)
 def r8_fragments_differ(f):
     """A byte in the last fragment."""

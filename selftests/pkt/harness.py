@@ -675,6 +675,8 @@ class Primary(Fixture):
     ends = {'lan': ('lan', 'lan0', 'up'), 'pv': ('pv', 'pv0', 'vm'), 'ps': ('ps', 'ps0', 'peer')}
 
     def build_host(self):
+        with netns(self.host):
+            sysctl('net/ipv4/ipfrag_max_dist', 0)
         run('ip', '-n', self.host, '-batch', '-', stdin='\n'.join(
             self.bridge('br0', 'up', 'vm') + self.bridge('brp', 'peer') + ['link set dev brp arp off']))
         run('bridge', '-n', self.host, 'link', 'set', 'dev', 'peer', 'learning', 'off', 'flood', 'off', 'mcast_flood',

@@ -148,6 +148,17 @@ bridge_nf_call() {
 	fi
 }
 
+# The kernel counts IPv4 fragments by the guest's address, whichever side they
+# came from, and gives up a datagram when more than so many others come between
+# two of its own. 0: it does not count.
+max_dist=/proc/sys/net/ipv4/ipfrag_max_dist
+
+all_fragments() {
+	[ "$(cat "$max_dist")" != 0 ] || return 0
+	note max_dist "$(cat "$max_dist")"
+	put 0 "$max_dist"
+}
+
 # ipv6_off DEV: without it the kernel gives every device a link-local address.
 ipv6_off() {
 	file=/proc/sys/net/ipv6/conf/$1/disable_ipv6
@@ -222,6 +233,19 @@ undo_arp() { # DEV
 
 undo_ipv6() { # DEV
 	[ "$(master_of "$1")" ] || put 0 "/proc/sys/net/ipv6/conf/$1/disable_ipv6"
+}
+
+# As long as another vm is set up in this network namespace its script needs it.
+undo_max_dist() {
+	value=$(noted max_dist)
+	[ "$value" ] || return 0
+	for other in "${facts%"-$vm"}"-*; do
+		if [ "$other" != "$facts" ] && grep -qs '^up ' "$other"; then
+			[ "$dry" ] || echo "max_dist $value" >>"$other"
+			return 0
+		fi
+	done
+	put "$value" "$max_dist"
 }
 
 # undo_network BRIDGE: all but what concerns that bridge, if it is not empty.
