@@ -42,6 +42,8 @@ whatever() {
 		measure "$@" >>"$TMP/without" 2>"$TMP/client.out" || note <"$TMP/client.out"
 		$after
 		pair_up mode observe timeout "$timeout" scan 100
+		# W4: there a client acknowledges what this secondary has not said yet.
+		check "R14 $name: on both hosts" kcolo -n sh pair set "$PAIR" mode observe
 		$before
 		measure "$@" >>"$TMP/with" 2>"$TMP/client.out" || note <"$TMP/client.out"
 		[ ! "$reason" ] || [ $i -gt 0 ] || check "R14 $name: it is told" wait_for 5 told "$reason"
