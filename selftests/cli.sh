@@ -533,6 +533,8 @@ kcolo -n ph pair checkpoint a >/dev/null
 kcolo -n ph pair del a
 check "monitor pair" wait_for 5 grep -q '^pair-del a' "$TMP/pair.out"
 check "monitor" wait_for 5 grep -q '"event":"pair-del"' "$TMP/all.out"
+for name in all2 stamp stamp2; do wait_for 5 grep -q pair-del "$TMP/$name.out"; done
+for name in ckpt ckpt2; do wait_for 5 grep -q ' action commit ' "$TMP/$name.out"; done
 check "monitor pair: of a setting" grep -Eq '^pair a (role primary |vm vm |peer peer |state running |epoch 0 |cause user)' "$TMP/pair.out"
 check "monitor pair: nothing else" sh -c "! grep -Ev '^pair(-del)? ' '$TMP/pair.out'"
 check "monitor -ts checkpoint: begin" grep -Eq '^\[20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}\] checkpoint pair a action begin ' "$TMP/ckpt.out"
@@ -606,11 +608,15 @@ check "top: one object a line" python3 - "$TMP/out" <<-'END'
 	assert set(lines[1]['pairs'][0]) == want, lines[1]['pairs']
 END
 bg top ph kcolo top interval 60000
-check "top: SIGTERM ends it well" sh -c "sleep 0.3; kill ${PID[top]}"
+wait_for 10 sh -c "ls -l /proc/${PID[top]}/fd | grep -q signalfd"
+check "top: SIGTERM ends it well" kill "${PID[top]}"
 check "top: its status" reap top
-at ph script -qec 'kcolo top interval 200' /dev/null >"$TMP/screen" < <(sleep 1.5; echo q; sleep 1) &
+pictures() {
+	[ "$(grep -c $'\e\\[HPAIR' "$TMP/screen")" -ge 2 ]
+}
+at ph script -qec 'kcolo top interval 200' /dev/null >"$TMP/screen" < <(wait_for 20 pictures; echo q; sleep 1) &
 check "top: q ends it, on a terminal" wait $!
-check "top: pictures overwrite each other" test "$(grep -c $'\e\\[HPAIR' "$TMP/screen")" -ge 2
+check "top: pictures overwrite each other" pictures
 check "del after top" silent pair del a
 
 # ---- a kernel that is newer than the tool: the same kernel, and a tool that lacks some names

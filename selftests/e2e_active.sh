@@ -32,12 +32,16 @@ for v in 4 6; do
 done
 
 for v in 4 6; do
-	both get $v 2100$v get 12M --rate 4M
-	both put $v 2101$v put 12M --rate 4M
-	both idle $v 2102$v echo 5 700
+	both get $v 2100$v get 60M --rate 4M
+	both put $v 2101$v put 60M --rate 4M
+	both idle $v 2102$v echo 60 700
 done
+wait_for 20 connected sv 6
+all_translated() {
+	[ "$(translated)" = 6 ]
+}
+check "W4 W5 all are translated" wait_for 10 all_translated
 sleep 1
-check "W4 W5 all are translated" test "$(translated)" = 6
 check "W5 the guests' clocks differ" grep -q 'tsoffset -\?[0-9]\{5\}' <(kcolo -n sh flow show pair "$PAIR")
 note "$(kcolo -n sh flow show pair "$PAIR" | grep established)"
 # The server has got the primary's SYN, its answer's copy is lost. Both guests are one kernel, which chooses the same numbers for both,
@@ -51,6 +55,10 @@ done
 cut_primary
 check "F1 pair failover on the secondary" kcolo -n sh pair failover "$PAIR"
 check "F1 kcolo-secondary takeover" takeover
+sleep 1
+for v in 4 6; do
+	for name in get put idle; do kill -USR1 "${PID[$name$v.sv]}"; done
+done
 for v in 4 6; do
 	for name in get put idle; do
 		check "F1 IPv$v: $name of the guest that survives ends with the right bytes" reap $name$v.sv

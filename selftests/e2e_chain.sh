@@ -65,7 +65,7 @@ become() {
 	guest_thaw "$4" "$3" secondary && guest_thaw "$2" "$1" primary
 }
 
-# start NAME: connections in both families that outlast what is to come.
+# start NAME N: connections in both families that outlast what is to come; N with those that are there.
 start() {
 	local v
 	for v in 4 6; do
@@ -73,6 +73,7 @@ start() {
 		bg "$1put$v" cl replica client "${GUEST[$v]}" 7000 put 100M --rate 500000 --timeout 60
 		bg "$1idle$v" cl replica client "${GUEST[$v]}" 7000 echo 400 1500 --timeout 60
 	done
+	wait_for 20 connected cl "$2"
 	sleep 1
 }
 
@@ -102,18 +103,18 @@ more_hosts
 for ns in pv sv g3 g4; do server $ns; done
 check "pair add" kcolo -n ph pair add one role primary vm vm peer peer timeout 20000
 check "pair add" kcolo -n sh pair add one role secondary vm vm peer peer
-start a
+start a 6
 check "W4 W5 the first host's connections are translated" test "$(translated sh one)" = 6
 
 die ph peer
 check "F1 the second host takes over" survive sh one
-start b
+start b 12
 check "F1 the first host's connections live on the second" alive
 check "F3 the second becomes a primary, and hands over what it translates" promote sh two h3 one
 check "F3 all six are in the file" test "$(grep -c '"offset"' "$TMP/flows.json")" = 6
 check "F3 they are dormant on the third" test "$(kcolo -n h3 flow show pair two | grep -c 'dormant')" = 6
 check "C2 F3 a checkpoint from the second to the third" become sh sv h3 g3 two
-start c
+start c 18
 check "F3 old and new connections live on" alive
 note "$(kcolo -n h3 flow show pair two)"
 
@@ -121,7 +122,7 @@ die sh next
 check "F1 the third host takes over" survive h3 two
 sleep 2
 check "F3 connections of all times live on the third" alive
-start d
+start d 24
 check "F3 the third becomes a primary, and hands over what it translates" promote h3 three h4 two
 check "F3 twelve are in the file: those of the first host, and those of the second as a primary" \
 	test "$(grep -c '"offset"' "$TMP/flows.json")" -ge 12

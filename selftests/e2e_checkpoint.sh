@@ -73,8 +73,9 @@ check "C2 the pair runs" in_state ph running
 hurry
 end_clients "C2"
 check "W4 a new connection after the commit" at cl "${c[@]}" "${GUEST[4]}" 7000 get 1M
-bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 3 200
-check "W4 a new connection is translated again" wait_for 2 translated 1
+bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 100 200
+check "W4 a new connection is translated again" wait_for 20 translated 1
+kill -USR1 "${PID[late]}"
 check "W4 and gets the right bytes" ends late
 
 # ---- given up
@@ -97,8 +98,9 @@ in_a_row() { # NAME SIZE RATE
 	check "C2 $1: the epoch" test "$(pair_field ph epoch) $(pair_field sh epoch)" = "$n $n"
 	end_clients "C2 $1"
 	check "C4 $1: no difference" test "$(ctr ph miscompares)" = 0
-	bg late cl "${c[@]}" "${GUEST[4]}" 7000 echo 3 200
-	check "W4 $1: a new connection is translated again" wait_for 2 translated 1
+	bg late cl "${c[@]}" "${GUEST[4]}" 7000 echo 100 200
+	check "W4 $1: a new connection is translated again" wait_for 20 translated 1
+	kill -USR1 "${PID[late]}"
 	check "W4 and gets the right bytes" ends late
 }
 
@@ -134,8 +136,9 @@ torn() { # NAME COMMAND...
 	hurry
 	commit_on_request "C4 $name"
 	end_clients "C4 $name"
-	bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 3 200
-	check "C4 $name: a new connection is translated" wait_for 2 translated 1
+	bg late cl "${c[@]}" "${GUEST[6]}" 7000 echo 100 200
+	check "C4 $name: a new connection is translated" wait_for 20 translated 1
+	kill -USR1 "${PID[late]}"
 	check "C4 $name: and gets the right bytes" ends late
 }
 

@@ -24,15 +24,17 @@ goes() {
 	server pv
 	server sv
 	for v in 4 6; do
-		bg get$v cl replica client "${GUEST[$v]}" 7000 get 12M --rate 4M --timeout 30
-		bg put$v cl replica client "${GUEST[$v]}" 7000 put 12M --rate 4M --timeout 30
+		bg get$v cl replica client "${GUEST[$v]}" 7000 get 60M --rate 4M --timeout 30
+		bg put$v cl replica client "${GUEST[$v]}" 7000 put 60M --rate 4M --timeout 30
 	done
+	wait_for 20 connected cl 4
 	sleep 1
 	ip -n sh link set vm down
 	check "$*: packets are held" wait_for 5 held
 	before=$(dmesg | wc -l)
 	check "$*: it goes" "$@"
-	check "$*: the log says so" wait_for 2 dropped "$what"
+	check "$*: the log says so" wait_for 20 dropped "$what"
+	for v in 4 6; do kill -USR1 "${PID[get$v]}" "${PID[put$v]}"; done
 	for v in 4 6; do
 		check "$* IPv$v: a download goes on" reap get$v || note <"$TMP/get$v.out"
 		check "$* IPv$v: an upload goes on" reap put$v || note <"$TMP/put$v.out"

@@ -34,16 +34,21 @@ upload() {
 	cmp "$files/upload" "$TMP/nginx.pv/put/$2" && cmp "$files/upload" "$TMP/nginx.sv/put/$2"
 }
 
+# A client that stood still for a second has repeated its SYN.
+opened() {
+	echo $(($(client_saw syns) - $(at cl nstat -asz TcpExtTCPSynRetrans | awk '/SynRetrans/ { print $2 }')))
+}
+
 head -c "${KCOLO_E2E_SIZE:-2M}" "$files/big" >"$files/upload"
 for v in 4 6; do
 	start=$EPOCHREALTIME
 	check "R1 R6 IPv$v: curl downloads a large file" big $v
 	note "$(stat -c %s "$files/big") bytes from $start to $EPOCHREALTIME"
-	before=$(client_saw syns)
+	before=$(opened)
 	check "R1 R12 IPv$v: 1000 small files over one connection" small $v
-	check "IPv$v: it was one connection" test "$(client_saw syns)" = $((before + 1))
+	check "IPv$v: it was one connection" test "$(opened)" = $((before + 1))
 	check "R4 R5 W7 IPv$v: 1000 small files, each over a connection of its own" small $v -H 'Connection: close'
-	check "IPv$v: it were a thousand" test "$(client_saw syns)" = $((before + 1001))
+	check "IPv$v: it were a thousand" test "$(opened)" = $((before + 1001))
 	check "R1 W3 IPv$v: an upload, both replicas have it" upload $v once
 	check "R1 W3 IPv$v: the same upload again" upload $v once
 done

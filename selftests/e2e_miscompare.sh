@@ -51,14 +51,18 @@ told_once() {
 
 # differ V NAME FAULT REASON OFFSET CLIENT-ARGUMENTS...
 differ() {
-	local v=$1 name="$2 IPv$1: $3" fault=$3 reason=$4 offset=$5; shift 5
-	pair_up timeout 2000 scan 200
+	local v=$1 name="$2 IPv$1: $3" fault=$3 reason=$4 offset=$5 timeout; shift 5
+	case $fault in
+	stop@*) timeout=5000 ;;
+	*) timeout=20000 ;;	# told at once, or after a scan
+	esac
+	pair_up timeout $timeout scan 200
 	server pv
 	server sv --fault "$fault"
 	for ns in pv sv; do bg other.$ns $ns replica server --port 7001; done
 	for ns in pv sv; do wait_for 5 listening $ns 7001; done
 	bg client cl replica client "${GUEST[$v]}" 7000 "$@" --fault
-	check "$name: an event" wait_for 10 told
+	check "$name: an event" wait_for 20 told
 	check "$name: reason $reason at $offset" event_has pair="$PAIR" epoch=0 reason="$reason" stream_offset="$offset" \
 		proto=tcp src="${GUEST[$v]}" sport=7000 dst="${CLIENT[$v]}"
 	case $fault in flip@*) check "$name: with the bytes" one_bit ;; esac

@@ -89,7 +89,10 @@ for ns in pv sv; do
 	bg group.$ns $ns "$proto" group 5353
 	server $ns
 done
-sleep 1
+echoes() {
+	[ "$(ss -N "$1" -Hwna | grep -c ':253 ')" = 2 ] && [ "$(ss -N "$1" -Hluna sport = 5353 | wc -l)" = 2 ]
+}
+for ns in pv sv; do wait_for 10 echoes $ns || not_ok "$ns echoes"; done
 
 declare -A narrow=([4]=10.9.0.1 [6]=fd09::1) exceeded=([4]=11/0 [6]=3/0) refused=([4]=3/3 [6]=1/4)
 for v in 4 6; do
@@ -157,7 +160,9 @@ dtls_up() { # GREETING
 	for ns in pv sv; do wait_for 5 dtls_listens $ns; done
 }
 dtls() {
-	[ "$(sleep 3 | at cl timeout 10 openssl s_client -dtls -quiet -connect "${GUEST[4]}":4433 2>/dev/null)" = hello ]
+	# shellcheck disable=SC2016 # the inner shell knows
+	bg dtls.cl cl bash -c 'exec openssl s_client -dtls -quiet -connect "$0:4433" < <(exec tail -f /dev/null --pid=$$)' "${GUEST[4]}"
+	wait_for 20 grep -qx hello "$TMP/dtls.cl.out"
 }
 dtls_up nothing
 told() {
@@ -234,7 +239,10 @@ for ns in pv sv; do
 		bg sctp$v.$ns $ns "$proto" sctp-serve "${GUEST[$v]}" 5004
 	done
 done
-sleep 1
+serves() {
+	[ "$(ss -N "$1" -Hluna sport = 4434 | wc -l)" -ge 1 ] && [ "$(ss -N "$1" -HSln sport = 5004 | wc -l)" = 2 ]
+}
+for ns in pv sv; do wait_for 10 serves $ns || not_ok "$ns serves"; done
 by_rule quic udp 4434
 by_rule sctp sctp 5004
 finish

@@ -51,6 +51,7 @@ start_clients() {
 		bg "put$v" cl "${c[@]}" "${GUEST[$v]}" 7000 put 12M --rate 4M
 		bg "idle$v" cl "${c[@]}" "${GUEST[$v]}" 7000 echo 5 700
 	done
+	wait_for 20 connected cl 6
 	sleep 1
 }
 

@@ -88,11 +88,11 @@ finish() {
 
 # ---- waits and processes
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: until the command succeeds. Looks are counted: the clock goes on while the machine stands still.
 wait_for() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000)); shift
+	local looks=$(($1 * 20)); shift
 	until "$@" >/dev/null 2>&1; do
-		[ ${EPOCHREALTIME/./} -lt $end ] || return 1
+		[ $((looks--)) -gt 0 ] || return 1
 		sleep 0.05
 	done
 }
@@ -455,6 +455,11 @@ server() {
 	local ns=$1; shift
 	bg "server.$ns" "$ns" replica server --ctl "$TMP/ctl.$ns" "$@"
 	wait_for 5 ctl "$ns" stat
+}
+
+# connected NETNS N: so many clients of the replica there have their connection.
+connected() {
+	[ "$(ss -N "$1" -Htn state established dport = 7000 | wc -l)" -ge "$2" ]
 }
 
 # listening NETNS PORT: in both families

@@ -82,14 +82,16 @@ def sysctl(path, value):
 
 
 def until(condition, what, limit=LIMIT, pause=0.002):
-    """Wait for a condition; what: a text, or a function that makes one."""
-    end = time.monotonic() + limit
+    """Wait for a condition; what: a text, or a function that makes one. A pause in which the machine stands still is a short one."""
+    left = limit
     while True:
         got = condition()
         if got:
             return got
-        check(time.monotonic() < end, 'after %.1f s not: %s', limit, what() if callable(what) else what)
+        check(left > 0, 'after %.1f s not: %s', limit, what() if callable(what) else what)
+        start = time.monotonic()
         time.sleep(pause)
+        left -= min(time.monotonic() - start, 10 * pause)
 
 
 # --- the kernel -------------------------------------------------------------------------------------------------------

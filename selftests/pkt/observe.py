@@ -66,7 +66,7 @@ def r14_tcp_difference_is_told(f):
     opened(f)
 
 
-@case(timeout=int(2000 * SCALE), scan=20, each={'same': b'of the', 'differs': b'of THE'}, **OBSERVE)
+@case(scan=20, each={'same': b'of the', 'differs': b'of THE'}, **OBSERVE)
 def r14_secondary_speaks_when_the_client_has_gone(f, middle):
     """The client has acknowledged all the primary says, and closed: what a late secondary says is looked at all the same."""
     c = opened(f)
