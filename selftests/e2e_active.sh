@@ -12,7 +12,7 @@ server cl
 both() {
 	local name=$1 v=$2 port=$3 ns; shift 3
 	for ns in pv sv; do
-		bg "$name$v.$ns" $ns replica client "${CLIENT[$v]}" 7000 "$@" --sport "$port" --timeout 30
+		bg "$name$v.$ns" $ns replica client "${CLIENT[$v]}" 7000 "$@" --sport "$port" --timeout 90
 	done
 }
 
@@ -57,7 +57,7 @@ check "F1 pair failover on the secondary" kcolo -n sh pair failover "$PAIR"
 check "F1 kcolo-secondary takeover" takeover
 sleep 1
 for v in 4 6; do
-	for name in get put idle; do kill -USR1 "${PID[$name$v.sv]}"; done
+	for name in get put idle; do kill -USR1 "${PID[$name$v.sv]}" 2>/dev/null; done
 done
 for v in 4 6; do
 	for name in get put idle; do
