@@ -96,7 +96,7 @@ ceiling_off() {
 pair_on() {
 	nf_call 1
 	mirror_on
-	kcolo -n sh pair add $PAIR role secondary vm vm peer peer
+	kcolo -n sh pair add $PAIR role secondary vm vm peer peer mode "$1"
 	kcolo -n ph pair add $PAIR role primary vm vm peer peer mode "$1"
 }
 
