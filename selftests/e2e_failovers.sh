@@ -64,7 +64,7 @@ start_clients() { # IDLE-MS
 	bg get cl "${c[@]}" get 3M --rate $rate --sport "${sport[get]}" --timeout $patience
 	bg put cl "${c[@]}" put 3M --rate $rate --sport "${sport[put]}" --timeout $patience
 	bg both cl "${c[@]}" both 3M 3M --rate $rate --sport "${sport[both]}" --timeout $patience
-	bg idle cl "${c[@]}" echo 3 "$1" --sport "${sport[idle]}" --timeout $patience
+	bg idle cl "${c[@]}" echo 6 "$1" --sport "${sport[idle]}" --timeout $patience
 	bg half cl "${c[@]}" get 3M --rate $rate --half-close --sport "${sport[half]}" --timeout $patience
 	bg early cl "${c[@]}" both 1k 3M --rate $rate --early-fin --sport "${sport[early]}" --timeout $patience
 	bg sackget cl "${c[@]}" get 3M --rate $rate --sport "${sport[sackget]}" --timeout $patience
@@ -75,7 +75,7 @@ start_clients() { # IDLE-MS
 	for ns in pv sv; do
 		bg "vmget.$ns" $ns replica client "${CLIENT[$v]}" 7000 get 3M --rate $rate --sport "${sport[vmget]}" --timeout $patience
 		bg "vmput.$ns" $ns replica client "${CLIENT[$v]}" 7000 put 3M --rate $rate --sport "${sport[vmput]}" --timeout $patience
-		bg "vmidle.$ns" $ns replica client "${CLIENT[$v]}" 7000 echo 3 2200 --sport "${sport[vmidle]}" --timeout $patience
+		bg "vmidle.$ns" $ns replica client "${CLIENT[$v]}" 7000 echo 6 2200 --sport "${sport[vmidle]}" --timeout $patience
 	done
 	bg http cl curl -sSf --max-time $patience "http://${URL[$v]}/file?rate=300k" -o "$TMP/got"
 	bg httpput cl curl -sSf --max-time $patience --limit-rate 300k -T "$TMP/files/file" "http://${URL[$v]}/put/file"
@@ -236,7 +236,8 @@ once() {
 	impair_links "$loss"
 	pair_up_quietly || return
 	start_clients $idle
-	sleep "$scale"
+	# Who had to repeat a SYN-ACK begins after a second, with a window of one segment, in which no hole can be.
+	sleep $((3 * scale))
 	open_holes
 	note_timers
 	in_the_middle || return
