@@ -854,7 +854,7 @@ static bool bare_ack(const u8 *p, int n)
 /* A frame came out; tagged: with a VLAN's tag, which the kernel has put aside. */
 static void look(int i, const u8 *p, int n, bool tagged)
 {
-	u8 ttl;
+	u8 ttl, now;
 
 	received++;
 	if (n < 34 || memcmp(p + 6, "\2\0\0\0\0\3", 6))
@@ -866,11 +866,12 @@ static void look(int i, const u8 *p, int n, bool tagged)
 	}
 	if (i == 2)
 		wrong("S1: a frame of the secondary", ports[i].name, p, n);
-	if (i != 0 || tagged || !tags[0] || (get16(p + 12) != 0x0800 && get16(p + 12) != 0x86dd))
+	now = tags[0];	/* once: another process changes it */
+	if (i != 0 || tagged || !now || (get16(p + 12) != 0x0800 && get16(p + 12) != 0x86dd))
 		return;
 	ttl = get16(p + 12) == 0x0800 ? p[22] : p[21];
 	/* A commit may just be on its way. */
-	if (ttl != tags[0] && ttl != tags[1] && ttl != tags[0] % 255 + 1)
+	if (ttl != now && ttl != tags[1] && ttl != now % 255 + 1)
 		wrong("C4: a frame without its tag", ports[i].name, p, n);
 }
 
