@@ -55,6 +55,7 @@ done
 cut_primary
 check "F1 pair failover on the secondary" kcolo -n sh pair failover "$PAIR"
 check "F1 kcolo-secondary takeover" takeover
+# They go on for a while, and then come to an end.
 sleep 1
 for v in 4 6; do
 	for name in get put idle; do kill -USR1 "${PID[$name$v.sv]}" 2>/dev/null; done

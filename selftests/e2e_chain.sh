@@ -104,7 +104,10 @@ for ns in pv sv g3 g4; do server $ns; done
 check "pair add" kcolo -n ph pair add one role primary vm vm peer peer timeout 20000
 check "pair add" kcolo -n sh pair add one role secondary vm vm peer peer
 start a 6
-check "W4 W5 the first host's connections are translated" test "$(translated sh one)" = 6
+six_translated() {
+	[ "$(translated sh one)" = 6 ]
+}
+check "W4 W5 the first host's connections are translated" wait_for 10 six_translated
 
 die ph peer
 check "F1 the second host takes over" survive sh one

@@ -41,8 +41,8 @@ ends() {
 	case $1 in curl?) cmp "$TMP/files/file" "$TMP/got${1#curl}" ;; esac
 }
 
-# A long silence would be a stall. What is repeated at a timeout and lost before the takeover is repeated after twice the time: a
-# timer that is RTO comes to an end 2 * TIME + RTO after the cut at the latest.
+# A long silence would be a stall. What is repeated just before the takeover is lost, and repeated after twice the time: at the
+# latest 2 * (time to the takeover) + RTO after the cut. Half as much again, and 3 s, are for the machine.
 # cut_begins GUEST: notes the time, and the longest RTO of the client and the guest that will be left.
 cut_begins() {
 	cut=$(now) rto=$(for ns in cl "$1"; do ss -N "$ns" -Htin; done | sed -n 's/.* rto:\([0-9]*\).*/\1/p' | sort -n | tail -n 1)
@@ -54,10 +54,10 @@ now() {
 
 served_again() {
 	most=$((3 * ($(now) - cut + rto) + 3000))
+	note "a stall may last $most ms, with a RTO of $rto ms"
 }
 
 stalls() {
-	echo "at most $most ms, RTO $rto ms"
 	cat "$TMP"/{get,put,both}?.out
 	! sed 's/.*stall_ms=\([0-9]*\).*/\1/' "$TMP"/{get,put,both}?.out | awk -v most="$most" '$1 > most' | grep .
 }

@@ -82,7 +82,7 @@ def sysctl(path, value):
 
 
 def until(condition, what, limit=LIMIT, pause=0.002):
-    """Wait for a condition; what: a text, or a function that makes one. A pause in which the machine stands still is a short one."""
+    """Wait for a condition; what: a text, or a function that makes one. Time in which the machine stood still does not count."""
     left = limit
     while True:
         got = condition()

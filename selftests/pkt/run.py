@@ -25,7 +25,7 @@ TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment',
           'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps', 'routed', 'churn')
 
 
-STILL = 0.1 * max(1, harness.SCALE)    # s; longer than this no case of a few packets lets the processor to nobody
+STILL = 0.1 * max(1, harness.SCALE)    # s; a thread that wakes every 10 ms is never that late where a case has the processor
 
 
 class Watch(threading.Thread):
