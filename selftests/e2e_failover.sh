@@ -42,7 +42,7 @@ ends() {
 }
 
 # A long silence would be a stall. What is repeated just before the takeover is lost, and repeated after twice the time: at the
-# latest 2 * (time to the takeover) + RTO after the cut. Half as much again, and 3 s, are for the machine.
+# latest 2 * (time to the takeover) + RTO after the cut. One RTO more and a second are for the machine.
 # cut_begins GUEST: notes the time, and the longest RTO of the client and the guest that will be left.
 cut_begins() {
 	cut=$(now) rto=$(for ns in cl "$1"; do ss -N "$ns" -Htin; done | sed -n 's/.* rto:\([0-9]*\).*/\1/p' | sort -n | tail -n 1)
@@ -53,7 +53,7 @@ now() {
 }
 
 served_again() {
-	most=$((3 * ($(now) - cut + rto) + 3000))
+	most=$((2 * ($(now) - cut + rto) + 1000))
 	note "a stall may last $most ms, with a RTO of $rto ms"
 }
 
