@@ -314,8 +314,6 @@ class Fixture:
              for i, (ns, end, dev) in enumerate(self.ends.values())]))
         for ns, end, _ in self.ends.values():
             self.set_up(ns, end)
-            # Each CPU has a queue of its own for what is sent to a veth; of several the order would say nothing.
-            run('ip', 'netns', 'exec', ns, 'sh', '-c', 'echo 1 >/sys/class/net/%s/queues/rx-0/rps_cpus' % end, ok=False)
         self.build_host()
         until(self.forwarding, 'all ports forward')
         for name, (ns, end, _) in self.ends.items():
@@ -681,6 +679,8 @@ class Primary(Fixture):
     def build_host(self):
         with netns(self.host):
             sysctl('net/ipv4/ipfrag_max_dist', 0)
+        # Each CPU has a queue of its own for what is sent to a veth; of several a flush's order would say nothing.
+        run('ip', 'netns', 'exec', 'lan', 'sh', '-c', 'echo 1 >/sys/class/net/lan0/queues/rx-0/rps_cpus', ok=False)
         run('ip', '-n', self.host, '-batch', '-', stdin='\n'.join(
             self.bridge('br0', 'up', 'vm') + self.bridge('brp', 'peer') + ['link set dev brp arp off']))
         run('bridge', '-n', self.host, 'link', 'set', 'dev', 'peer', 'learning', 'off', 'flood', 'off', 'mcast_flood',
