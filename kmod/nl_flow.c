@@ -281,6 +281,12 @@ static int read_tag(struct genl_info *info, int attr, int proto_attr, u32 *vlan)
 	if (type != ETH_P_8021Q && type != ETH_P_8021AD)
 		return refuse(info, proto_attr, -EINVAL,
 			      "the Ethernet type of a VLAN tag is 0x8100 or 0x88a8");
+	if (proto && !info->attrs[attr])
+		return refuse(info, proto_attr, -EINVAL,
+			      "the Ethernet type of a VLAN tag needs its number: say vlan or cvlan, too");
+	if (attr == KCOLO_A_CVLAN && info->attrs[attr] && !*vlan)
+		return refuse(info, attr, -EINVAL,
+			      "cvlan is the tag inside of another: say vlan, too");
 	if (info->attrs[attr])
 		*vlan = *vlan << KCOLO_VLAN_BITS |
 			(type == ETH_P_8021AD ? KCOLO_VLAN_AD : 0) |

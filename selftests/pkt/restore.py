@@ -224,7 +224,8 @@ def f3_refused(f):
     restore(f, c, 500, rc=2)
     c.talk()
     d = old(f, 500)
-    for bad in {'proto': 17}, {'src': b'\1\2\3'}, {'dst': b'\0' * (4 if f.v6 else 16)}, {'sport': 0}, {'dport': 0}:
+    for bad in {'proto': 17}, {'src': b'\1\2\3'}, {'dst': b'\0' * (4 if f.v6 else 16)}, {'sport': 0}, {'dport': 0}, {'cvlan': 7}, \
+            {'vlan_proto': 0x8100}, {'vlan': 5, 'cvlan_proto': 0x8100}:
         restore(f, d, 500, rc=2, **bad)
     for missing in 'src', 'dst', 'sport', 'dport', 'offset':
         fields = {**ends(d), 'offset': 500}
@@ -299,7 +300,8 @@ def f3_bad_files(f):
         less = dict(good)
         del less[key]
         bad.append(json.dumps({**head, 'flows': [good, less]}))
-    bad.append(json.dumps({**head, 'flows': [good, {**good, 'window': 3}]}))
+    for more in {'window': 3}, {'cvlan': 7}, {'vlan_proto': '802.1Q'}, {'vlan': 5, 'cvlan_proto': '802.1Q'}, {'vlan': 0}:
+        bad.append(json.dumps({**head, 'flows': [good, {**good, **more}]}))
     for text in bad:
         load(f, text, rc=2)
         equal(f.flows(), [], 'flows after %s' % text)
@@ -311,6 +313,8 @@ def f3_bad_files(f):
     f.cli('flow', 'save', 'pair', rc=1)
     f.cli('flow', 'save', 'pair', 'p', 'x', rc=1)
     f.cli('flow', 'save', 'pair', 'nobody', rc=2)
+    for verb in 'save', 'restore':
+        f.cli('flow', verb, 'pair', 'x' * 100000, rc=1)
 
 
 @case('secondary', ip=(4,))

@@ -20,6 +20,7 @@ struct batch {
 	size_t room;
 	unsigned int number;
 	unsigned int first;
+	int error;
 };
 
 /* Appends the lines that a backslash at the end asks for. */
@@ -37,8 +38,10 @@ static ssize_t line_continue(struct batch *batch, ssize_t len)
 			break;
 		batch->number++;
 		joined = realloc(batch->line, len + more + 1);
-		if (!joined)
-			break;
+		if (!joined) {
+			fputs("Error: kcolo: out of memory\n", stderr);
+			exit(RC_KERNEL); /* half a command is not to be run */
+		}
 		batch->line = joined;
 		batch->room = len + more + 1;
 		joined[len - 2] = ' ';
@@ -54,8 +57,10 @@ static bool line_read(struct batch *batch)
 	ssize_t len;
 
 	len = getline(&batch->line, &batch->room, batch->file);
-	if (len < 0)
+	if (len < 0) {
+		batch->error = feof(batch->file) ? 0 : errno;
 		return false;
+	}
 	batch->first = ++batch->number;
 	line_continue(batch, len);
 	return true;
@@ -129,6 +134,11 @@ int batch_run(const char *path)
 			first_rc = rc;
 		if (rc && !opts.force)
 			break;
+	}
+	if (batch.error) {
+		fprintf(stderr, "Error: kcolo: cannot read \"%s\": %s\n", path,
+			strerror(batch.error));
+		first_rc = first_rc ?: RC_USAGE;
 	}
 	free(batch.line);
 	if (!is_stdin)

@@ -32,6 +32,8 @@ static int pair_arg(struct args *args, const char **name)
 	*name = args_next(args);
 	if (!*name)
 		return bad_usage("NAME is missing");
+	if (strlen(*name) > KCOLO_NAME_MAX)
+		return bad_usage("NAME is too long");
 	return args_end(args);
 }
 
@@ -243,7 +245,9 @@ static int get_tag(const json_t *object, const char *key, const char *proto_key,
 		return bad_file("%s: \"%s\" is neither \"%s\" nor \"%s\"", what,
 				proto_key, TAG_Q_NAME, TAG_AD_NAME);
 	if (!json_object_get(object, key))
-		return RC_OK;
+		return proto ? bad_file("%s: \"%s\" without \"%s\"", what,
+					proto_key, key) :
+			       RC_OK;
 	rc = get_number(object, key, 1, 4094, what, &n);
 	tag->id = n;
 	return rc;
@@ -285,6 +289,8 @@ static int read_flow(const json_t *object, const char *what, struct flow *flow)
 	if (!rc)
 		rc = get_tag(object, "cvlan", "cvlan_proto", what,
 			     &flow->tag[1]);
+	if (!rc && flow->tag[1].id && !flow->tag[0].id)
+		rc = bad_file("%s: \"cvlan\" without \"vlan\"", what);
 	if (!rc)
 		rc = get_number(object, "offset", 0, UINT32_MAX, what, &n);
 	flow->offset = n;
