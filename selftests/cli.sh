@@ -502,6 +502,8 @@ check "batch: nothing to do" silent -b "$TMP/batch"
 check "-force: nothing to do" silent -force -b "$TMP/batch"
 k -b "$TMP/nosuch" >/dev/null
 check "batch: no such file" test "$rc:$(wc -l <"$TMP/err")" = 1:1
+k -b / >/dev/null
+check "batch: a directory" test "$rc:$(cat "$TMP/err")" = '1:Error: kcolo: cannot read "/": Is a directory'
 
 # ---- events
 
@@ -772,6 +774,15 @@ check "kcolo-primary: a failing up" sh -c "! ip netns exec ph '$SCRIPTS/kcolo-pr
 ip -n ph addr add 192.0.2.1/32 dev peer
 check "kcolo-primary: a peer with an address" sh -c "! ip netns exec ph '$SCRIPTS/kcolo-primary' up bridge br0 vm vm peer peer 2>/dev/null"
 ip -n ph addr del 192.0.2.1/32 dev peer
+# wrong WORDS...: refused as a wrong command line
+wrong() {
+	script "$@"
+	[ "$rc" = 1 ]
+}
+check "kcolo-primary: the peer is the guest" wrong ph primary up bridge br0 vm vm peer vm
+check "kcolo-primary: the peer is the uplink" wrong ph primary up bridge br0 uplink uplink vm vm peer uplink
+check "kcolo-primary: one bridge for both" wrong ph primary up bridge br0 vm vm peer peer peer-bridge br0
+check "kcolo-secondary: the peer is the guest" wrong sh secondary up bridge br2 vm vm peer vm
 links ph >"$TMP/after"
 check "kcolo-primary: a failing up changes nothing" diff "$TMP/before" "$TMP/after"
 
@@ -783,7 +794,15 @@ wait_for 5 grep -q listening "$TMP/sniff.err"
 check "takeover: a wrong address moves nothing" \
 	sh -c "! ip netns exec sh '$SCRIPTS/kcolo-secondary' takeover vm vm bridge br0 announce $GUEST_MAC 1.2.3 2>/dev/null &&
 		ip -n sh link show dev vm | grep -q 'master br1'"
-check "takeover" script sh secondary takeover vm vm bridge br0 times 2 announce "$GUEST_MAC" "${GUEST[4]}" "${GUEST[6]}"
+check "takeover: a routed port's MAC" wrong sh secondary takeover vm vm bridge br0 mac "$GUEST_MAC"
+check "takeover: a routed guest is not announced" wrong sh secondary takeover vm vm routed announce "$GUEST_MAC"
+ip -n sh link del br0
+check "takeover: no bridge" sh -c "! ip netns exec sh '$SCRIPTS/kcolo-secondary' takeover vm vm bridge br0 announce $GUEST_MAC 2>'$TMP/err'"
+check "takeover: no bridge: what helps" grep -q 'there is no bridge br0; name the uplink' "$TMP/err"
+check "takeover: no such uplink" sh -c "! ip netns exec sh '$SCRIPTS/kcolo-secondary' takeover vm vm bridge br0 uplink nosuch 2>/dev/null"
+check "takeover: the guest as uplink" wrong sh secondary takeover vm vm bridge br0 uplink vm
+check "takeover: nothing is moved" sh -c "ip -n sh link show dev vm | grep -q 'master br1' && ! ip -n sh link show dev br0 2>/dev/null"
+check "takeover, the bridge is made" script sh secondary takeover vm vm bridge br0 uplink uplink times 2 announce "$GUEST_MAC" "${GUEST[4]}" "${GUEST[6]}"
 check "takeover: the port is moved" sh -c "ip -n sh link show dev vm | grep -q 'master br0'"
 check "takeover: the bridge calls the hooks" \
 	sh -c "ip -n sh -d link show dev br0 | grep -q 'nf_call_iptables 1 nf_call_ip6tables 1'"
@@ -793,6 +812,19 @@ check "takeover: unsolicited NA" wait_for 2 frames "${GUEST[6]} > ff02::1: .*nei
 check "takeover: checksums are right" sh -c "! grep -q 'bad.*cksum' '$TMP/sniff.out'"
 check "takeover: the client reaches the guest" at cl ping -c 1 -W 2 "${GUEST[4]}"
 stop sniff
+check "takeover, again" script sh secondary takeover vm vm bridge br0 uplink uplink
+ip -n sh link set dev vm nomaster
+ip -n sh link set dev br0 type bridge stp_state 1 forward_delay 200
+check "takeover, STP" script sh secondary takeover vm vm bridge br0 announce "$GUEST_MAC"
+check "takeover, STP: it is told" grep -q 'br0 has STP on: clients reach the guest in 5 s only' "$TMP/err"
+check "takeover, STP: but not announced too early" at cl ping -c 1 -W 2 "${GUEST[4]}"
+ip -n sh link set dev br0 type bridge stp_state 0
+ip -n sh link set dev vm down
+ip -n sh link set dev vm nomaster
+ip -n sv link set dev eth0 down
+check "takeover, the guest is down" script sh secondary takeover vm vm bridge br0 announce "$GUEST_MAC"
+check "takeover, the guest is down: it is told" grep -q 'br0 does not forward to vm now' "$TMP/err"
+ip -n sv link set dev eth0 up
 check "kcolo-secondary down" script sh secondary down vm vm
 check "kcolo-secondary down: the guest stays with the clients" sh -c "ip -n sh link show dev vm | grep -q 'master br0'"
 check "kcolo-secondary down: the hooks are called still" \
@@ -813,6 +845,7 @@ check "kcolo-primary up, another name" script ph primary up bridge br0 uplink up
 check "kcolo-primary up: it has that name" ip -n ph link show dev brq
 check "kcolo-primary -n down" script ph primary -n down vm vm all
 check "kcolo-primary -n down: it is there" ip -n ph link show dev brq
+tc -n ph filter del dev vm egress
 check "kcolo-primary down, another name" script ph primary down vm vm all
 ip -n ph link set dev vm nomaster
 links ph >"$TMP/before"

@@ -80,7 +80,6 @@ printf '%s\n' 'kcolo-primary up bridge br0 vm vm peer peer' '' 'pair add vm1 rol
 	>"$TMP/bad.conf"
 check "a wrong command: fails" quick ph 1 up "$TMP/bad.conf"
 check "a wrong command: where it is" grep -q '^Command failed stdin:4$' "$TMP/out"
-at ph "$SCRIPTS/kcolo-primary" down vm vm all >/dev/null 2>&1
 check "a wrong command: all is taken back" unchanged
 sed -i '/vm2/d; s/peer peer$/peer nosuch/' "$TMP/bad.conf"
 check "a missing port: fails with 2, to be tried again" quick ph 2 up "$TMP/bad.conf"

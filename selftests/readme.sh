@@ -59,7 +59,7 @@ modprobe virtio_net
 ip link set eth0 name eth1
 ip link set eth1 up
 behind tap0 guest 52:54:00:12:34:56 10.0.0.2/24
-[ "$role" = secondary ] || behind eth0 client 52:54:00:00:00:01 10.0.0.1/24
+behind eth0 client 52:54:00:00:00:01 10.0.0.1/24
 ip netns exec guest "$replica" server 7000 &
 mkdir /run/{upper,work}
 mount -t overlay -o "lowerdir=/lib/modules/$(uname -r),upperdir=/run/upper,workdir=/run/work" modules "/lib/modules/$(uname -r)"
@@ -79,6 +79,9 @@ if [ "$role" = secondary ]; then
 	kcolo -s pair show
 	kcolo -j stats show | grep -q '"learnt":[1-9]' || { say "it has translated nothing"; exit 1; }
 	follow "When they differ"
+	follow "When the primary dies"
+	say "a client is served"
+	ip netns exec client "$replica" client 10.0.0.2 7000 get 100000
 	exit
 fi
 wait_for 900 test -e "$KCOLO_OUT/secondary.up"
@@ -93,3 +96,8 @@ kcolo -j stats show | grep -Eq '"compared_bytes":[0-9]{6}' || { say "nothing was
 touch "$KCOLO_OUT/primary.done"
 follow "When they differ"
 grep -q '^checkpoint pair vm1 action commit' /run/monitor || { say "no checkpoint"; exit 1; }
+follow "At boot"
+kcolo pair del vm1
+kcolo-primary down vm tap0 all
+kcolo-quick up vm1
+kcolo pair show vm1

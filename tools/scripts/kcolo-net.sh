@@ -10,6 +10,7 @@ me=${0##*/}
 dry=
 facts=
 keep=
+failed=
 
 die() { # SENTENCE
 	echo "Error: $me: $*" >&2
@@ -26,20 +27,25 @@ bad_usage() { # SENTENCE
 	exit 1
 }
 
+# Whatever status the command has: 1 is for what is wrong with the words.
 run() { # COMMAND [ARG]...
 	echo "$*"
-	[ "$dry" ] || "$@"
+	[ "$dry" ] || "$@" || return 2
 }
 
 put() { # VALUE FILE
 	echo "echo $1 >$2"
-	[ "$dry" ] || echo "$1" >"$2"
+	[ "$dry" ] || echo "$1" >"$2" || return 2
 }
 
 # --- Facts: what was done here, and what was there before. ---
 
+facts_of() { # SCRIPT VM
+	echo "${KCOLO_RUN:-/run/kcolo}/$1-$(stat -L -c %i /proc/self/ns/net)-$2"
+}
+
 facts_open() { # VM
-	facts=${KCOLO_RUN:-/run/kcolo}/$me-$(stat -L -c %i /proc/self/ns/net)-$1
+	facts=$(facts_of "$me" "$1")
 }
 
 note() { # FACT...
@@ -110,6 +116,12 @@ ports_of() { # BRIDGE
 		[ -e "$port" ] && echo "${port##*/}"
 	done
 	return 0
+}
+
+# need_different DEV...: no device has two tasks.
+need_different() {
+	twice=$(printf '%s\n' "$@" | sort | uniq -d | head -n 1)
+	[ -z "$twice" ] || bad_usage "$twice cannot be two of them"
 }
 
 need_no_master() { # DEV
@@ -200,13 +212,22 @@ enslave() { # DEV BRIDGE
 
 # --- Undoing, by the facts. ---
 
-# each FACT FUNCTION: call it for each such fact; what fails keeps no other back.
+# each FACT FUNCTION: call it for each such fact; what fails keeps no other back,
+# but is remembered.
 each() {
-	noted "$1" | while read -r dev of; do
-		if exists "$dev" && [ "$dev" != "$keep" ]; then
-			"$2" "$dev" "$of" || true
-		fi
-	done
+	noted "$1" | {
+		rc=0
+		while read -r dev of; do
+			if exists "$dev" && [ "$dev" != "$keep" ]; then
+				"$2" "$dev" "$of" || rc=2
+			fi
+		done
+		exit $rc
+	} || failed=yes
+}
+
+all_undone() {
+	[ -z "$failed" ] || die "not all could be taken back, see above"
 }
 
 undo_bridge() { # BRIDGE
