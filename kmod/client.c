@@ -6,6 +6,24 @@
 #include "kcolo.h"
 #include "wait.h"
 
+#define MAX_WINDOW ((u32)U16_MAX << TCP_MAX_WSCALE)
+
+/* Does the guest heed an acknowledgment (RFC 9293, 3.10.7.3; RFC 5961, 5.2)? */
+static bool guest_heeds_ack(const struct kcolo_flow *flow, u32 ack)
+{
+	const struct kcolo_client *client = &flow->client;
+	const struct kcolo_cmp *c = &flow->cmp;
+	const struct kcolo_stream *p = &c->side[KCOLO_P];
+	/* What an adopted connection has said before is not known. */
+	u32 unseen = c->stream_ok ? 0 : KCOLO_CMP_WINDOW / 2;
+
+	/* So far there is nothing but its SYN to acknowledge. */
+	if (p->isn_ok && c->nxt == p->isn + 1)
+		return ack == c->nxt;
+	return !seq_after(ack, c->nxt + unseen) &&
+	       !(client->ok && seq_before(ack, client->ack - MAX_WINDOW));
+}
+
 /*
  * Does the guest heed a segment (RFC 9293, 3.10.7.4)? Anybody can send in the client's
  * name; what lies outside the guest's window, or acknowledges what the guest has not
@@ -13,20 +31,48 @@
  */
 static bool guest_heeds(const struct kcolo_flow *flow, const struct kcolo_pkt *pkt)
 {
-	const struct kcolo_cmp *c = &flow->cmp;
-	const struct kcolo_stream *p = &c->side[KCOLO_P];
-	u32 window = (u32)U16_MAX << (p->isn_ok ? flow->win.p_scale :
-					  TCP_MAX_WSCALE);
-	/* What an adopted connection has said before is not known. */
-	u32 unseen = c->stream_ok ? 0 : KCOLO_CMP_WINDOW / 2;
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	u32 window = p->isn_ok ? (u32)U16_MAX << flow->win.p_scale : MAX_WINDOW;
 
-	if (c->state == KCOLO_CMP_NONE)
+	if (flow->cmp.state == KCOLO_CMP_NONE)
+		return false;
+	/* Without ACK, or as an answer to its SYN, nothing else counts. */
+	if (!(pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST)) &&
+	    (!p->ack_ok || !(pkt->flags & KCOLO_TCP_ACK)))
 		return false;
 	if (p->ack_ok && (seq_before(pkt->seq_end, p->ack) ||
 			  seq_after(pkt->seq, p->ack + window)))
 		return false;
-	return !(pkt->flags & KCOLO_TCP_ACK) ||
-	       !seq_after(pkt->ack, c->nxt + unseen);
+	return !(pkt->flags & KCOLO_TCP_ACK) || guest_heeds_ack(flow, pkt->ack);
+}
+
+/*
+ * RFC 5961: the guest heeds a reset only at the very next number, which it may not have
+ * acknowledged yet.
+ */
+static bool guest_heeds_rst(const struct kcolo_flow *flow, u32 seq)
+{
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+	const struct kcolo_client *client = &flow->client;
+
+	return p->ack_ok && (seq == p->ack || (client->ok && seq == client->seq));
+}
+
+/**
+ * kcolo_client_fin() - has the client ended its stream
+ * @flow: locked by the caller
+ *
+ * A FIN may lie behind missing bytes, or be forged: the guest has taken it when it has
+ * acknowledged it.
+ *
+ * Return: true if it has.
+ */
+bool kcolo_client_fin(const struct kcolo_flow *flow)
+{
+	const struct kcolo_stream *p = &flow->cmp.side[KCOLO_P];
+
+	return flow->client.fin && p->ack_ok &&
+	       !seq_before(p->ack, flow->client.fin_end);
 }
 
 /**
@@ -64,17 +110,16 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 
 	if (!guest_heeds(flow, pkt))
 		return;
-	/* RFC 5961: the guest heeds a reset only at the very next number. */
-	if (pkt->flags & KCOLO_TCP_RST &&
-	    (client->ok ? pkt->seq == client->seq :
-			  p->ack_ok && pkt->seq == p->ack))
+	if (pkt->flags & KCOLO_TCP_RST && guest_heeds_rst(flow, pkt->seq))
 		client->rst = true;
-	if (pkt->flags & KCOLO_TCP_FIN)
+	if (pkt->flags & KCOLO_TCP_FIN && !kcolo_client_fin(flow)) {
 		client->fin = true;
+		client->fin_end = pkt->seq_end;
+	}
 	kcolo_tcp_opts(&opts, th, pkt->data - pkt->l4);
 	/* Scaling is on only if both ends want it. */
 	if (pkt->flags & KCOLO_TCP_SYN && pkt->flags & KCOLO_TCP_ACK &&
-	    flow->opened_by_vm && !client->ok && !opts.scaled)
+	    flow->opened_by_vm && !p->ack_ok && !opts.scaled)
 		kcolo_window_unscaled(&flow->win);
 	if (pkt->flags & (KCOLO_TCP_SYN | KCOLO_TCP_RST) ||
 	    !(pkt->flags & KCOLO_TCP_ACK))
@@ -87,7 +132,12 @@ static void note_client(struct kcolo_flow *flow, const struct kcolo_pkt *pkt,
 		client->claim = pkt->ack;
 	if (client->claimed && client->ok)
 		return;
-	client->seq = pkt->seq_end;
+	/* Bytes ahead of what is missing are kept there, an ACK ahead of them says no number. */
+	if (pkt->seq != pkt->seq_end ||
+	    !seq_after(pkt->seq, client->ok ? seq_max(client->seq, p->ack) : p->ack))
+		client->seq = pkt->seq_end;
+	else if (!client->ok)
+		client->seq = p->ack;
 	client->ack = pkt->ack;
 	client->win = pkt->win;
 	client->ok = !client->claimed;

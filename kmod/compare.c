@@ -42,6 +42,18 @@ bool kcolo_cmp_is_new_syn(const struct kcolo_cmp *c, enum kcolo_side side,
 	       !p->isn_ok || p->isn != seg->seq;
 }
 
+/*
+ * A side that speaks on has not ended the connection with its RST: that was the answer
+ * to a segment of another one (RFC 9293, 3.5.1), and so was the secondary's that it has
+ * met. What the secondary said before its RST may come behind it, but for a SYN.
+ */
+static void speaks_on(struct kcolo_cmp *c, enum kcolo_side side)
+{
+	if (side == KCOLO_P && kcolo_cmp_rst_met(c))
+		c->side[KCOLO_S].rst = false;
+	c->side[side].rst = false;
+}
+
 /**
  * kcolo_cmp_syn() - take a new SYN (R4: another ISN is normal)
  * @c: comparison
@@ -62,7 +74,7 @@ void kcolo_cmp_syn(struct kcolo_cmp *c, enum kcolo_side side,
 	st->syn_new = true;
 	st->ack_ok = false;
 	st->fin = false;
-	st->rst = false;
+	speaks_on(c, side);
 	if (side == KCOLO_P) {
 		/* What S said on the last connection says nothing about this one. */
 		if (c->state != KCOLO_CMP_NONE && !s->syn_new) {
@@ -178,6 +190,8 @@ enum kcolo_fate kcolo_cmp_put(struct kcolo_cmp *c, enum kcolo_side side,
 		st->rst = true;
 		return KCOLO_FATE_RST;
 	}
+	if (unlikely(st->rst) && (side == KCOLO_P || seg->flags & KCOLO_TCP_SYN))
+		speaks_on(c, side);
 	if (unlikely(!c->stream_ok) && side == KCOLO_S &&
 	    !(seg->flags & KCOLO_TCP_SYN))
 		note_said(c, seg);

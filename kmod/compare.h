@@ -41,7 +41,7 @@ struct kcolo_seg {
  * @syn_new: that SYN has not met the other side's yet
  * @ack_ok: an ACK was seen
  * @fin: a FIN was seen
- * @rst: a RST was seen
+ * @rst: a RST was seen, and the side has not spoken on
  */
 struct kcolo_stream {
 	struct rb_root segs;

@@ -46,6 +46,20 @@ static void take_s(struct kcolo_flow *flow, struct kcolo_held *held)
 	kcolo_hold_drop(pair, held);
 }
 
+/* What S said in another epoch than that of @tag. */
+static void drop_stale(struct kcolo_flow *flow, u8 tag)
+{
+	struct kcolo_held *held, *next;
+
+	list_for_each_entry_safe(held, next, &flow->early, list) {
+		if (held->tag == tag)
+			continue;
+		list_del(&held->list);
+		kcolo_count(flow->pair, SECONDARY_STALE);
+		kcolo_hold_drop(flow->pair, held);
+	}
+}
+
 /**
  * kcolo_epoch_take_early() - hear what S said before the commit reached this host (C4)
  * @flow: locked by the caller
@@ -56,15 +70,11 @@ void kcolo_epoch_take_early(struct kcolo_flow *flow, u8 tag)
 	struct kcolo_held *held, *next;
 	LIST_HEAD(early);
 
+	drop_stale(flow, tag);
 	list_splice_init(&flow->early, &early);
 	list_for_each_entry_safe(held, next, &early, list) {
 		list_del(&held->list);
-		if (held->tag == tag) {
-			take_s(flow, held);
-		} else {
-			kcolo_count(flow->pair, SECONDARY_STALE);
-			kcolo_hold_drop(flow->pair, held);
-		}
+		take_s(flow, held);
 	}
 }
 
@@ -156,7 +166,11 @@ static void carry_commit(struct kcolo_flow *flow, struct kcolo_phase phase)
 		kcolo_wait_ask(flow, KCOLO_REASON_MALFORMED, held->seg.seq, NULL, NULL);
 		kcolo_wait_drop_reset(flow, held);
 	}
-	kcolo_epoch_take_early(flow, kcolo_tag(phase.epoch));
+	/* C0: of a connection that is not known yet P's first packet adopts it. */
+	if (c->state == KCOLO_CMP_NONE)
+		drop_stale(flow, kcolo_tag(phase.epoch));
+	else
+		kcolo_epoch_take_early(flow, kcolo_tag(phase.epoch));
 	kcolo_wait_advance(flow, ktime_get_mono_fast_ns());
 }
 

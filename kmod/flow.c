@@ -7,6 +7,7 @@
 
 #include "kcolo.h"
 #include "trace.h"
+#include "wait.h"
 
 #define BUCKETS_MIN	1024
 #define BUCKETS_MAX	1048576
@@ -288,9 +289,9 @@ enum kcolo_flow_state kcolo_flow_state(const struct kcolo_flow *flow)
 	if (c->state == KCOLO_CMP_DIFF)
 		return KCOLO_FLOW_STATE_MISCOMPARED;
 	if (kcolo_cmp_rst_met(c) || flow->client.rst ||
-	    (c->side[KCOLO_P].fin && flow->client.fin))
+	    (c->side[KCOLO_P].fin && kcolo_client_fin(flow)))
 		return KCOLO_FLOW_STATE_CLOSED;
-	if (c->side[KCOLO_P].fin || flow->client.fin)
+	if (c->side[KCOLO_P].fin || kcolo_client_fin(flow))
 		return KCOLO_FLOW_STATE_CLOSING;
 	/* A client that never completes the handshake must not be kept for long. */
 	if (c->state == KCOLO_CMP_RUN && c->stream_ok && !flow->opened_by_vm &&

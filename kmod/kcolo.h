@@ -387,11 +387,12 @@ struct kcolo_net {
  * @seq: its next sequence number
  * @ack: what it has acknowledged, as far as PVM was seen to say it
  * @claim: what it has acknowledged beyond that, if @claimed
+ * @fin_end: behind its FIN, if @fin
  * @tsval: its timestamp, network order, if @has_ts
  * @tsecr: the echoed timestamp, network order, if @has_ts
  * @win: its window as on the wire
  * @ok: an ACK was seen
- * @fin: its FIN was seen
+ * @fin: a FIN was seen; kcolo_client_fin() tells whether it is one
  * @rst: its RST was seen
  * @has_ts: timestamps are in use
  * @claimed: the connection is adopted, and neither side has confirmed @claim yet
@@ -400,6 +401,7 @@ struct kcolo_client {
 	u32 seq;
 	u32 ack;
 	u32 claim;
+	u32 fin_end;
 	__be32 tsval;
 	__be32 tsecr;
 	u16 win;

@@ -57,7 +57,7 @@ static bool over(const struct kcolo_flow *flow)
 	const struct kcolo_cmp *c = &flow->cmp;
 
 	return client->rst ||
-	       (client->fin && client->ok && c->side[KCOLO_P].fin &&
+	       (kcolo_client_fin(flow) && client->ok && c->side[KCOLO_P].fin &&
 		!seq_before(client->ack, c->nxt) &&
 		(!kcolo_observes(flow->pair) || c->cmp == c->nxt));
 }
@@ -88,7 +88,7 @@ static bool catches_up(const struct kcolo_flow *flow,
 /* R3: the secondary takes nothing more of what the client may still send. */
 static bool shut(const struct kcolo_flow *flow)
 {
-	return flow->shut_since && !flow->client.fin;
+	return flow->shut_since && !kcolo_client_fin(flow);
 }
 
 /* What it takes nothing of it does not acknowledge: the shut window is the reason. */

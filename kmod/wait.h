@@ -175,6 +175,7 @@ static inline bool kcolo_hear_syn(struct kcolo_flow *flow, enum kcolo_side side,
 }
 
 /* client.c */
+bool kcolo_client_fin(const struct kcolo_flow *flow);
 bool kcolo_client_confirm(struct kcolo_flow *flow);
 
 /**

@@ -454,6 +454,21 @@ def c0_commit_adopts_secondary_first(f):
     c.both('PA', 50)
 
 
+@case(each={'after': False, 'before': True})
+def c0_secondary_in_the_new_epoch(f, early):
+    """It says what the primary has not said yet, before or after the commit has come to this host: it is kept for it."""
+    f.checkpoint()
+    c = f.conn()
+    c.c_nxt = c.p_nxt = c.s_nxt = c.c_ack = 0
+    f.begin()
+    if early:
+        c.svm('PA', 100, epoch=2)
+    f.commit()
+    if not early:
+        c.svm('PA', 100, epoch=2)
+    c.out(c.pvm('PA', 100))
+
+
 @case()
 def c0_adopts_what_was_never_seen(f):
     """A connection that was silent until the commit."""

@@ -22,7 +22,7 @@ import harness                                                          # noqa: 
 
 TOPICS = ('primary_tcp', 'ack_gate', 'miscompare', 'order', 'dgram', 'fragment', 'rule', 'observe', 'checkpoint',
           'failover', 'secondary', 'tstamp', 'lifetime', 'active', 'quoted', 'restore', 'safety', 'netlink', 'lifecycle',
-          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'inject', 'caps', 'routed', 'churn')
+          'trace', 'syn_options', 'window', 'show', 'vlan', 'ynl', 'strict', 'stray', 'inject', 'caps', 'routed', 'churn')
 
 
 STILL = 0.1 * max(1, harness.SCALE)    # s; a thread that wakes every 10 ms is never that late where a case has the processor

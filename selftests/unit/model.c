@@ -221,6 +221,21 @@ static void forget_waiting(struct run *r)
 	memset(r->waits, 0, sizeof(r->waits));
 }
 
+static bool is_syn(const struct event *e)
+{
+	return e->from == 0 && e->to > 0 && !(e->flags & RST);
+}
+
+/* R5: who speaks on has not ended the connection; what S says may come late. */
+static void model_speaks_on(struct model *m, const struct event *e)
+{
+	if (e->flags & RST || (e->side == KCOLO_S && !is_syn(e)))
+		return;
+	if (e->side == KCOLO_P && m->rst[KCOLO_P] && m->rst[KCOLO_S])
+		m->rst[KCOLO_S] = false;
+	m->rst[e->side] = false;
+}
+
 /* R4 */
 static void model_syn(struct run *r, const struct event *e)
 {
@@ -228,7 +243,7 @@ static void model_syn(struct run *r, const struct event *e)
 
 	memset(m->said, 0, sizeof(m->said));
 	m->conn[e->side] = e->conn;
-	m->rst[e->side] = false;
+	model_speaks_on(m, e);
 	if (e->side == KCOLO_S) {
 		m->copied = false;
 		m->sack = NONE;
@@ -264,6 +279,7 @@ static void model_p(struct run *r, const struct event *e, int i)
 
 	if (e->ack > m->pack && e->flags & ACK)
 		m->pack = e->ack;
+	model_speaks_on(m, e);
 	if (e->far)
 		return;
 	r->waits[i] = true;
@@ -280,6 +296,7 @@ static void model_s(struct run *r, const struct event *e)
 
 	if (e->ack > m->sack && e->flags & ACK)
 		m->sack = e->ack;
+	model_speaks_on(m, e);
 	if (e->flags & RST)
 		m->rst[KCOLO_S] = true;
 	if (e->flags & RST || e->far || e->from == 0)
@@ -320,11 +337,6 @@ static void model_copy(struct run *r)
 /*
  * Running a schedule.
  */
-
-static bool is_syn(const struct event *e)
-{
-	return e->from == 0 && e->to > 0 && !(e->flags & RST);
-}
 
 /* A SYN that starts a connection: the network keeps those of a tuple apart. */
 static bool may_begin(const struct run *r, const struct event *e)
