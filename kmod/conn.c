@@ -170,15 +170,15 @@ bool kcolo_conn_peek(struct kcolo_conn *conn, struct nf_conn *ct)
 /**
  * kcolo_conn_keep_for() - how long a translated connection may be idle (W7)
  * @ct: conntrack
- * @dormant: the guest may not have the connection yet, what it says of it does not
+ * @to_come: the guest does not have the connection yet, what it says of it does not
  *	count (F3)
  *
  * Return: seconds; 0: what conntrack says is right, the connection is over or has
  * not begun.
  */
-u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant)
+u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool to_come)
 {
-	if (dormant)
+	if (to_come)
 		return KCOLO_KEEP_OPEN;
 	switch (READ_ONCE(ct->proto.tcp.state)) {
 	case TCP_CONNTRACK_ESTABLISHED:
@@ -201,9 +201,9 @@ u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant)
  */
 void kcolo_conn_keep(const struct kcolo_conn *conn)
 {
-	bool dormant = conn->flags & KCOLO_CONN_DORMANT;
 	struct nf_conn *ct = conn->ct;
-	u32 until = nfct_time_stamp + kcolo_conn_keep_for(ct, dormant) * HZ;
+	u32 until = nfct_time_stamp +
+		    kcolo_conn_keep_for(ct, kcolo_conn_to_come(conn)) * HZ;
 
 	/* A timeout is relative until the conntrack is confirmed. */
 	if (nf_ct_is_confirmed(ct) &&
@@ -224,7 +224,8 @@ void kcolo_conn_reset(struct kcolo_pair *pair, struct kcolo_conn *conn,
 		kcolo_count(pair, RESET);
 	conn->epoch = epoch & KCOLO_CONN_EPOCH;
 	conn->state = KCOLO_CONN_FIXED;
-	conn->flags = KCOLO_CONN_TS_LEARNT | (conn->flags & KCOLO_CONN_DORMANT);
+	conn->flags = KCOLO_CONN_TS_LEARNT | (conn->flags & KCOLO_CONN_DORMANT ?
+					      KCOLO_CONN_DORMANT | KCOLO_CONN_GIVEN : 0);
 	conn->offset = 0;
 	conn->ts = (struct kcolo_ts){};
 	/*
@@ -270,7 +271,7 @@ void kcolo_conn_wake(struct kcolo_conn *conn)
 		return;
 	conn->offset += conn->dormant;
 	conn->ts.off += conn->ts_dormant;
-	conn->flags &= ~KCOLO_CONN_DORMANT;
+	conn->flags &= ~(KCOLO_CONN_DORMANT | KCOLO_CONN_GIVEN);
 }
 
 static void fill_tuple(struct nf_conntrack_tuple *to, const struct kcolo_tuple *t)

@@ -27,6 +27,7 @@ enum kcolo_conn_state {
 #define KCOLO_CONN_DORMANT	8	/* @dormant comes into force at the failover */
 #define KCOLO_CONN_TS (KCOLO_CONN_TS_HEARD | KCOLO_CONN_TS_LEARNT)
 #define KCOLO_CONN_TOOK_OVER	4	/* the guest has spoken to the client itself */
+#define KCOLO_CONN_GIVEN	4	/* while dormant: a commit has given it to the guest */
 
 /**
  * struct kcolo_conn - a connection while its conntrack is locked
@@ -83,7 +84,7 @@ struct nf_conn *kcolo_conn_of(const struct kcolo_pair *pair,
 #define KCOLO_KEEP_CLOSING	(3U * 3600)	/* more than keepalive's two hours */
 #define KCOLO_KEEP_LAST_ACK	(20U * 60)	/* more than a guest repeats its FIN */
 
-u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool dormant);
+u32 kcolo_conn_keep_for(const struct nf_conn *ct, bool to_come);
 void kcolo_conn_keep(const struct kcolo_conn *conn);
 void kcolo_conn_over(const struct kcolo_conn *conn);
 
@@ -91,6 +92,13 @@ void kcolo_conn_over(const struct kcolo_conn *conn);
 static inline bool kcolo_conn_ts_ok(const struct kcolo_conn *conn)
 {
 	return (conn->flags & KCOLO_CONN_TS) == KCOLO_CONN_TS;
+}
+
+/* Restored, and the guest does not have it before the next commit (F3). */
+static inline bool kcolo_conn_to_come(const struct kcolo_conn *conn)
+{
+	return (conn->flags & (KCOLO_CONN_DORMANT | KCOLO_CONN_GIVEN)) ==
+	       KCOLO_CONN_DORMANT;
 }
 
 static inline bool kcolo_conn_translated(const struct kcolo_conn *conn)

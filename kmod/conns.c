@@ -63,7 +63,9 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->dormant_ok = conn.flags & KCOLO_CONN_DORMANT;
 	info->dormant = conn.dormant;
 	info->ts_dormant = conn.ts_dormant;
-	info->translated = info->dormant_ok;
+	info->translated = kcolo_conn_to_come(&conn) ||
+			   (info->dormant_ok &&
+			    info->state != KCOLO_FLOW_STATE_CLOSED);
 	if (conn.epoch != epoch)
 		return true;	/* reset by its next packet */
 	info->offset = conn.offset;
@@ -73,7 +75,7 @@ static bool describe(const struct kcolo_pair *pair, struct nf_conn *ct,
 	info->tsoffset_ok = kcolo_conn_ts_ok(&conn);
 	info->translated |= kcolo_conn_translated(&conn) &&
 			    info->state != KCOLO_FLOW_STATE_CLOSED;
-	keep = kcolo_conn_keep_for(ct, info->dormant_ok);
+	keep = kcolo_conn_keep_for(ct, kcolo_conn_to_come(&conn));
 	left = nf_ct_expires(ct);
 	info->idle_ok = info->translated && left <= keep * HZ;
 	info->idle = jiffies_to_msecs(keep * HZ - left);
@@ -233,7 +235,7 @@ int kcolo_secondary_restore(struct kcolo_pair *pair,
 /**
  * struct census - what a walk counts
  * @pair: whose
- * @live: connections that are not closed
+ * @live: connections that are not closed, or are to come
  * @translated: those of them that are translated
  * @note: note them as known
  */
@@ -249,7 +251,7 @@ static int count_one(const struct kcolo_secondary_flow *info, void *data)
 	struct census *n = data;
 	struct kcolo_tuple tuple;
 
-	n->live += info->state != KCOLO_FLOW_STATE_CLOSED;
+	n->live += info->state != KCOLO_FLOW_STATE_CLOSED || info->translated;
 	n->translated += info->translated;
 	if (!n->note || !info->translated)
 		return 0;

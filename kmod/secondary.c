@@ -343,11 +343,13 @@ static void take(struct kcolo_pair *pair, struct kcolo_conn *conn,
 	/* In a handshake it may answer a forged ACK, and mean nothing. */
 	if (from_vm && pkt->flags & KCOLO_TCP_RST &&
 	    conn->state == KCOLO_CONN_FIXED &&
-	    !(conn->flags & KCOLO_CONN_DORMANT))
+	    !kcolo_conn_to_come(conn))
 		kcolo_conn_over(conn);
-	/* The guard makes it so where the offset is 0. */
 	if (kcolo_conn_translated(conn)) {
 		kcolo_secondary_pin(pair);
+		kcolo_conn_keep(conn);
+	} else if (kcolo_conn_ts_ok(conn) && !(conn->flags & KCOLO_CONN_TOOK_OVER)) {
+		/* W5: the guard will translate it at the failover. */
 		kcolo_conn_keep(conn);
 	}
 	find_shift(conn, pkt, ts, from_vm, shift);
@@ -456,13 +458,26 @@ static void look_ahead(const struct kcolo_pair *pair, struct kcolo_conn *conn)
 }
 
 /*
+ * What is to be added to a quoted number of the primary's. Who refuses its SYN by an
+ * error names its ISN, as a reset does.
+ */
+static u32 quoted_offset(const struct kcolo_pair *pair,
+			 const struct kcolo_conn *conn, u32 seq)
+{
+	if (conn->state == KCOLO_CONN_SYN && conn->in == IP_CT_DIR_REPLY &&
+	    kcolo_state(pair) != KCOLO_STATE_FAILOVER)
+		return conn->isn - seq;
+	return conn->offset;
+}
+
+/*
  * An error towards the guest quotes what the primary sent: it becomes what the
  * guest sent, or the guest would not take it for its own. An error of the guest
  * quotes what it received.
  */
 static void find_quoted_shift(struct kcolo_pair *pair,
-			      const struct kcolo_tuple *tuple, bool from_vm,
-			      struct kcolo_shift *shift)
+			      const struct kcolo_tuple *tuple, u32 seq,
+			      bool from_vm, struct kcolo_shift *shift)
 {
 	enum ip_conntrack_dir dir;
 	struct kcolo_conn conn;
@@ -480,7 +495,7 @@ static void find_quoted_shift(struct kcolo_pair *pair,
 			*shift = (struct kcolo_shift){ .ack = -conn.offset,
 						       .tsecr = -tsoff };
 		else
-			*shift = (struct kcolo_shift){ .seq = conn.offset,
+			*shift = (struct kcolo_shift){ .seq = quoted_offset(pair, &conn, seq),
 						       .tsval = tsoff };
 	}
 	spin_unlock_bh(&ct->lock);
@@ -502,7 +517,9 @@ static int translate_error(struct kcolo_pair *pair, struct sk_buff *skb,
 			     pkt->tuple.v6))
 		return 0;
 	quote.tuple.vlan = pkt->tuple.vlan;
-	find_quoted_shift(pair, &quote.tuple, from_vm, &shift);
+	find_quoted_shift(pair, &quote.tuple,
+			  get_unaligned_be32(skb->data + quote.l4 + 4), from_vm,
+			  &shift);
 	if (!shift.seq && !shift.ack && !shift.tsval && !shift.tsecr)
 		return 0;
 	kcolo_count(pair, TRANSLATED_ERRORS);

@@ -128,6 +128,15 @@ def w1_error_that_is_not_ours(f):
 
 
 @case('secondary')
+def w1_error_refuses_the_syn(f):
+    """The primary's SYN is quoted: it is the answer to the guest's, too, whose number it becomes."""
+    c = f.conn(offset=12345, dport=4321)
+    c.svm('S')
+    to_vm(f, c, quote(c, False, c.pisn, c.cisn, flags='S', at=-1, data=b''),
+          quote(c, False, c.sisn, c.cisn, flags='S', at=-1, data=b''))
+
+
+@case('secondary')
 def w1_error_after_a_commit(f):
     c = f.open()
     f.begin()

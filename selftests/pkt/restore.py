@@ -2,9 +2,11 @@
 """F3: what one host translated goes to the next one, and comes into force there at its own failover."""
 
 import json
+import time
 
 import harness
-from harness import case, check, equal, netns
+from harness import case, check, equal, netns, sysctl
+from lifetime import SECOND
 from packet import M32
 from quoted import quote, to_vm
 from tstamp import GUARD, conn, signed
@@ -204,6 +206,31 @@ def f3_is_kept_and_missed(f):
     harness.flush_conntrack(f.host)
     c.mirror('A')
     f.again(f.expect_event('miscompare', reason='lost'))
+
+
+@case('secondary', each={'fins': False, 'rst': True})
+def f3_over_before_the_failover(f, reset):
+    """A restored connection that the guest has got and ended is translated no more (W7), and does not keep the pair (S5)."""
+    with netns(f.host):
+        for name in 'close', 'time_wait':
+            sysctl('net/netfilter/nf_conntrack_tcp_timeout_' + name, 1)
+    f.spoilt = True
+    c = old(f, 500)
+    restore(f, c, 500)
+    f.begin()
+    f.commit()
+    c.talk()
+    equal(f.pair()['translated'], 1)
+    if reset:
+        c.svm('RA')
+    else:
+        c.mirror('FA')
+        c.svm('A')
+        c.svm('FA')
+        c.mirror('A')
+    equal(f.pair()['translated'], 0)
+    time.sleep(SECOND)
+    equal(f.flows(), [])
 
 
 @case('secondary', max_flows=2)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """W5: the timestamps of a translated connection, and that none goes back when the secondary takes over."""
 
+import time
+
 from harness import SecondaryConn, Sent, case, check, equal, stream
+from lifetime import SECOND, short_timeouts
 from packet import M32, options, sack, timestamps
 
 GUARD = 200         # KCOLO_TS_GUARD
@@ -386,6 +389,35 @@ def w5_failover_after_a_commit(f):
     c.say(1022, 'PA', 10)
     client.sees(c.s0 + 1022 - c.off)
     equal(f.pair()['translated'], 1)
+
+
+@case('secondary')
+def w5_half_closed_after_a_commit(f):
+    """The offset is 0, but the guest's clock lags: that is not forgotten before half of the connection is over (W7)."""
+    c = conn(f)
+    c.shake()
+    f.begin()
+    f.commit()
+    c.actual = c.known = c.off = 0
+    c.s0 = c.p0 - 1300                  # the time that the copy has taken
+    c.newest = None
+    c.hear(1010, 1000, 'PA', 10)
+    c.say(1010)
+    c.hear(1020, 1015)
+    c.say(1021, 'PA', 10)
+    short_timeouts(f)
+    c.hear(1030, 1021, 'FA', got=c.newest)
+    c.say(1031)
+    time.sleep(SECOND)
+    for t in range(70000, 70050, 10):
+        c.say(t, 'PA', 10, deliver=False)
+        f.expect(f.front, sport=c.gport)
+        c.hear(t + 5, t + 4, deliver=False)
+        f.expect('sv', dport=c.gport)
+    client = Client(c.p0 + 70055)
+    f.fail_over()
+    c.say(70060, 'PA', 10, deliver=False)
+    client.sees(int.from_bytes(f.expect(f.front, sport=c.gport).opts[4:8], 'big'))
 
 
 @case('secondary')

@@ -261,7 +261,8 @@ undo_max_dist() {
 	value=$(noted max_dist)
 	[ "$value" ] || return 0
 	for other in "${facts%"-$vm"}"-*; do
-		if [ "$other" != "$facts" ] && grep -qs '^up ' "$other"; then
+		theirs=$(sed -n 's/^up //p' "$other" 2>/dev/null)
+		if [ "$other" != "$facts" ] && [ "$theirs" ] && exists "$theirs"; then
 			[ "$dry" ] || echo "max_dist $value" >>"$other"
 			return 0
 		fi
