@@ -532,9 +532,8 @@ struct kcolo_flow {
 			struct list_head resets;
 			struct kcolo_client client;
 			struct kcolo_window win;
-			struct kcolo_stream p_begin;
 			u32 nxt_begin;
-			u8 state_begin;
+			struct kcolo_stream p_begin;
 		};
 		struct {
 			struct list_head late;
@@ -548,6 +547,7 @@ struct kcolo_flow {
 	__be32 p_tsval;
 	u32 ts_out;
 	u32 s_tsecr;
+	u8 state_begin;
 	u64 shut_since;
 	union {
 		struct {
